@@ -1,0 +1,1 @@
+"""Self-supervised local feature descriptors, trained with hard negatives from ever wider search spaces."""

@@ -1,0 +1,70 @@
+"""What travels between the parts: every tensor's shape, unit and frame is stated here, once.
+
+B photos a step on this rank, M keypoint slots a crop, S the photo side, H x W the crop size, D the descriptor size.
+Pixel frame everywhere: x right, y down, (0, 0) = centre of the first pixel.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class PhotoBatch(NamedTuple):
+    """Decoded photos as the workers hand them to the device."""
+
+    pixels: Tensor  # (B, 3, S, S) uint8 RGB; the photo sits in the top left corner, the rest is padding
+    size: Tensor  # (B, 2) int64 real height and width in px, without padding
+    photo: Tensor  # (B,) int64 the photo's number in the dataset, the same on all ranks; -1 marks a filler row
+    key: Tensor  # (B,) int64 key of the sample's random numbers, see `randomness`
+    stored_keypoints: Tensor  # (B, Q, 2) float px (x, y) in `pixels`, nan where a slot is empty; Q = 0 without a store
+    styled_pixels: Tensor  # (B, 3, S, S) uint8 the stored stylized copy; (B, 3, 0, 0) where copies are not used
+    has_style: Tensor  # (B,) bool: False where the stored copy is missing
+    neighbour_pixels: Tensor  # (B, 3, S, S) uint8 the retrieved photo; (B, 3, 0, 0) where no neighbours are used
+    neighbour_size: Tensor  # (B, 2) int64
+    neighbour_photo: Tensor  # (B,) int64, -1 where the photo has no neighbour
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A batch of crops and the keypoints in them."""
+
+    pixels: Tensor  # (B, 3, H, W) float RGB in [0, 1]
+    image: Tensor  # (B,) int64 number of the photo the crop shows
+    xy: Tensor  # (B, M, 2) float px in this crop
+    keypoint: Tensor  # (B, M) int64, unique in the global pool; an anchor and its positive share it
+    valid: Tensor  # (B, M) bool: the slot holds a keypoint
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Anchor crops, their positives and, if asked for, one neighbour crop an anchor.
+
+    `anchor` and `positive` hold the same keypoints in the same slots: `anchor.keypoint is positive.keypoint` in value,
+    likewise `valid` and `image`; only `pixels` and `xy` differ.
+    """
+
+    anchor: Crops
+    positive: Crops
+    neighbour: Crops | None
+    homography: Tensor  # (B, 3, 3) float: anchor px -> positive px
+    counts: dict[str, Tensor]  # telemetry, e.g. {"stylized": 0-dim float}: what was done or skipped in this batch
+
+
+@dataclass(frozen=True)
+class Described:
+    """N keypoints with their descriptors."""
+
+    descriptor: Tensor  # (N, D) float, unit rows
+    image: Tensor  # (N,) int64
+    keypoint: Tensor  # (N,) int64
+    xy: Tensor  # (N, 2) px in the positive crop; nan for keypoints of neighbour crops, which lie in no positive crop
+    valid: Tensor  # (N,) bool
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """The K chosen negatives of each of N anchors."""
+
+    index: Tensor  # (N, K) int64 into the pool; 0 where not valid
+    valid: Tensor  # (N, K) bool

@@ -1,0 +1,171 @@
+"""The experiment's schema: every key a YAML file or the command line may set, with its default, unit and limits.
+
+A default is the paper's value unless a comment says otherwise. Sizes for a machine come from `experiments/scale/`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def option(
+    default: Any,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    importable: bool = False,
+) -> Any:
+    """A field with limits; `importable` also admits `package.module:Class` as a choice."""
+    limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "importable": importable}
+    return field(default=default, metadata=limits)
+
+
+@dataclass
+class HomographySettings:
+    """How a crop is cut from its photo; `None` takes the preset's value."""
+
+    preset: str = option("paper", ("paper", "wide", "identity"))
+    zoom_min: float | None = option(None, minimum=0.05, maximum=4)  # a crop spans zoom x crop_size photo px
+    zoom_max: float | None = option(None, minimum=0.05, maximum=4)
+    rotation_deg: float | None = option(None, minimum=0, maximum=180)  # uniform in +-
+    perspective: float | None = option(None, minimum=0.1, maximum=1)  # each of two opposite sides scaled by U(this, 1)
+    shift: float | None = option(None, minimum=0, maximum=0.5)  # second crop's centre moves by this share of the crop
+
+
+@dataclass
+class PhotometricSettings:
+    """Colour changes of both crops, independently."""
+
+    preset: str = option("paper", ("none", "paper", "strong"))
+    strength: float = option(1.0, minimum=0, maximum=3)  # scales the ranges, not the probabilities
+
+
+@dataclass
+class StylizationSettings:
+    """How the positive crop's photo is restyled before it is cropped."""
+
+    method: str = option("colour_transport", ("none", "colour_transport", "stored"))
+    probability: float = option(0.7, minimum=0, maximum=1)
+    mode: str = option("mixed", ("global", "local", "mixed"))
+    styles: str = option("mixed", ("batch", "folder", "presets", "mixed"))  # mixed: batch or presets, by coin
+    strength: float = option(1.0, minimum=0, maximum=1)  # 0 keeps the photo, 1 takes the style's statistics
+    folder: str | None = None  # style photos (styles=folder), or the stylized copies (method=stored)
+
+
+@dataclass
+class KeypointSettings:
+    """Where the keypoints of a crop come from."""
+
+    detector: str = option("gftt", ("gftt", "dog", "random", "corners", "stored"), importable=True)
+    count: int = option(200, minimum=1, maximum=100_000)  # M, at most so many a crop
+    border_px: int = option(8, minimum=0)  # none closer to the crop's edge or to padding
+    file: str | None = None  # HDF5 with detector=stored
+
+
+@dataclass
+class PairSettings:
+    crop_size: int = option(256, minimum=32, maximum=4096)
+    homography: HomographySettings = field(default_factory=HomographySettings)
+    photometric: PhotometricSettings = field(default_factory=PhotometricSettings)
+    stylization: StylizationSettings = field(default_factory=StylizationSettings)
+    keypoints: KeypointSettings = field(default_factory=KeypointSettings)
+
+
+@dataclass
+class DataSettings:
+    root: str | None = None  # a folder of photos; without it, the photos bundled in scikit-image and scikit-learn
+    photo_size: int = option(384, minimum=32, maximum=8192)  # side of the square the workers hand over
+    batch_size: int = option(16, minimum=1)  # photos a step on each rank
+    workers: int = option(2, minimum=0, maximum=256)
+    folders_are_scenes: bool = False  # photos of one sub-folder show one place: never negatives by retrieval
+    cache_dir: str = "~/.cache/descriptors"
+
+
+@dataclass
+class NetworkSettings:
+    name: str = option("caps", ("caps", "l2net", "compact"), importable=True)
+    encoder: str = option("resnet50", ("resnet18", "resnet34", "resnet50"))  # of caps
+    pretrained: str = "none"  # a hub name, e.g. microsoft/resnet-50 (the reference's start), or `none`
+    dim: int = option(128, minimum=8, maximum=4096)
+    width: int = option(32, minimum=8, maximum=512)  # first layer's channels of compact and l2net
+    norm: str = option("batch", ("batch", "sync", "frozen", "instance"))
+    fusion: bool = False  # concatenate descriptors of several levels (caps, compact)
+
+
+@dataclass
+class LossSettings:
+    name: str = option("average_precision", ("average_precision", "triplet", "info_nce"), importable=True)
+    bins: int = option(20, minimum=2, maximum=1000)
+    margin: float = option(1.0, minimum=0, maximum=4)
+    temperature: float = option(0.07, minimum=1e-3, maximum=10)
+
+
+@dataclass
+class MinerSettings:
+    name: str = option("in_batch", ("in_pair", "in_batch", "random", "all", "retrieval"), importable=True)
+    top_k: int = option(20, minimum=1)
+    radius_px: float = option(0.0, minimum=0)  # in_pair: own-crop candidates closer than this are left out
+    own_pair_radius_px: float | None = option(None, minimum=0)  # a number admits the own crop beyond it
+    neighbours: int = option(5, minimum=1)  # retrieval: one crop an anchor, of one of its first n photos
+    refresh_epochs: int = option(5, minimum=1)
+    global_descriptor: str = "network"  # GeM over the network's encoder, or a transformers vision model's name
+    look_alike_percentile: float = option(99.0, minimum=0, maximum=100)  # more alike than this: maybe the same place
+    chunk: int = option(4096, minimum=1)  # pool rows looked at at once
+
+
+@dataclass
+class OptimizerSettings:
+    name: str = option("adam", ("adam", "adamw"))
+    learning_rate: float = option(1e-4, minimum=0, maximum=10)
+    weight_decay: float = option(0.0, minimum=0, maximum=10)
+    schedule: str = option("step", ("constant", "step", "cosine"))
+    step_every: int = option(50_000, minimum=1)  # steps between halvings with schedule=step
+    warmup_steps: int = option(0, minimum=0)
+    clip_norm: float = option(0.0, minimum=0)  # 0: gradients are not clipped
+
+
+@dataclass
+class ValidationSettings:
+    every_steps: int = option(1000, minimum=1)
+    pairs: int = option(64, minimum=2)  # fixed pairs of held-out photos
+    gallery: int = option(16, minimum=0)  # fixed crops whose keypoints are everybody's extra negatives
+
+
+@dataclass
+class TrainerSettings:
+    max_steps: int = option(220_000, minimum=1)
+    accelerator: str = option("auto", ("auto", "cpu", "gpu", "mps"))
+    devices: str = "auto"  # a number, or auto
+    strategy: str = "auto"  # auto, ddp, or another Lightning strategy by name
+    num_nodes: int = option(1, minimum=1)
+    precision: str = option("32", ("32", "16", "bf16"))
+    accumulate: int = option(1, minimum=1)  # batches a step
+    log_every_steps: int = option(50, minimum=1)
+    deterministic: bool = True
+    progress_bar: bool = True
+
+
+@dataclass
+class CheckpointSettings:
+    every_steps: int = option(5000, minimum=1)
+    keep: int = option(3, minimum=1)  # the newest, beside the best
+
+
+@dataclass
+class Experiment:
+    """One run, complete."""
+
+    name: str = "unnamed"
+    scale: str = "paper"
+    seed: int = option(1984, minimum=0)
+    output_dir: str | None = None  # the run folder itself; without it runs/<experiment>/<start time>
+    resume: str | None = None  # a checkpoint's path, or auto: the newest of this experiment
+    logger: str = option("wandb", ("none", "csv", "wandb"))
+    data: DataSettings = field(default_factory=DataSettings)
+    pairs: PairSettings = field(default_factory=PairSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    miner: MinerSettings = field(default_factory=MinerSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
