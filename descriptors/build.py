@@ -1,0 +1,177 @@
+"""From a typed experiment to objects: one table a kind, and the only module that knows all the others."""
+
+import dataclasses
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from descriptors.clock import PhaseClock
+from descriptors.config import ConfigError, to_plain
+from descriptors.data.bundled import bundled_index
+from descriptors.data.folder import index_folder
+from descriptors.data.module import PairDataModule
+from descriptors.data.photo_index import PhotoIndex
+from descriptors.data.thumbnails import thumbnail
+from descriptors.losses import AveragePrecisionLoss, InfoNCELoss, TripletLoss
+from descriptors.mining import AllNegativesMiner, InBatchMiner, InPairMiner, Miner, RandomMiner, RetrievalMiner
+from descriptors.mining.global_descriptor import pretrained_encoder
+from descriptors.module import DescriptorModule
+from descriptors.networks import Caps, Compact, DescriptorNetwork, L2Net
+from descriptors.pairs.generator import PairGenerator
+from descriptors.pairs.keypoints import StoredKeypoints
+from descriptors.pairs.stylization import ColourTransport
+from descriptors.schema import Experiment, LossSettings, NetworkSettings, PairSettings, StylizationSettings
+
+STYLE_PHOTOS = 256  # photos of a style folder whose statistics are kept
+
+Table = dict[str, Callable[[Any], Any]]
+
+NETWORKS: Table = {
+    "caps": lambda s: Caps(dim=s.dim, encoder=s.encoder, pretrained=s.pretrained, norm=s.norm, fusion=s.fusion),
+    "l2net": lambda s: L2Net(dim=s.dim, width=s.width, norm=s.norm),
+    "compact": lambda s: Compact(dim=s.dim, width=s.width, norm=s.norm, fusion=s.fusion),
+}
+
+LOSSES: Table = {
+    "average_precision": lambda s: AveragePrecisionLoss(s.bins),
+    "triplet": lambda s: TripletLoss(s.margin),
+    "info_nce": lambda s: InfoNCELoss(s.temperature),
+}
+
+MINERS: Table = {  # of the whole experiment: a miner may need the seed or the cache
+    "in_pair": lambda e: InPairMiner(e.miner.top_k, e.miner.radius_px, e.miner.chunk),
+    "in_batch": lambda e: InBatchMiner(e.miner.top_k, e.miner.own_pair_radius_px, e.miner.chunk),
+    "random": lambda e: RandomMiner(e.miner.top_k, e.miner.own_pair_radius_px, e.seed, e.miner.chunk),
+    "all": lambda e: AllNegativesMiner(),
+    "retrieval": lambda e: _retrieval_miner(e),
+}
+
+
+def network(settings: NetworkSettings) -> DescriptorNetwork:
+    """The network by name, or `package.module:Class` called with the settings."""
+    built: DescriptorNetwork = _chosen(NETWORKS, settings.name)(settings)
+    return built
+
+
+def loss(settings: LossSettings) -> nn.Module:
+    """The loss by name, or `package.module:Class` called with the settings."""
+    built: nn.Module = _chosen(LOSSES, settings.name)(settings)
+    return built
+
+
+def miner(experiment: Experiment) -> Miner:
+    """The miner by name, or `package.module:Class` called with the experiment."""
+    built: Miner = _chosen(MINERS, experiment.miner.name)(experiment)
+    return built
+
+
+def photo_index(experiment: Experiment) -> PhotoIndex:
+    """The photos of `data.root`, or the bundled ones without it."""
+    data = experiment.data
+    min_side = max(32, experiment.pairs.crop_size // 2)
+    if data.root is None:
+        return bundled_index(min_side)
+    main = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    return index_folder(Path(data.root).expanduser(), min_side, cache_dir(experiment), data.folders_are_scenes, progress=main)
+
+
+def cache_dir(experiment: Experiment) -> Path:
+    """Where indices and neighbour tables are kept between runs."""
+    return Path(experiment.data.cache_dir).expanduser()
+
+
+def module(experiment: Experiment, clock: PhaseClock) -> DescriptorModule:
+    """Network, loss and miner in their LightningModule; weights are a function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.seed)
+        built = network(experiment.network)
+    return DescriptorModule(
+        built,
+        loss(experiment.loss),
+        miner(experiment),
+        experiment.optimizer,
+        experiment.trainer.max_steps,
+        to_plain(experiment),
+        clock,
+    )
+
+
+def data_module(experiment: Experiment, index: PhotoIndex, needs_neighbours: bool, clock: PhaseClock) -> PairDataModule:
+    """Photos, samplers and both pair generators."""
+    pairs = experiment.pairs
+    stored = pairs.keypoints.detector == "stored" and pairs.keypoints.file
+    copies = pairs.stylization.method == "stored" and pairs.stylization.folder
+    return PairDataModule(
+        index,
+        experiment.data,
+        experiment.validation,
+        pair_generator(pairs, cache_dir(experiment)),
+        pair_generator(validation_pairs(pairs), cache_dir(experiment)),
+        experiment.seed,
+        neighbours=min(experiment.miner.neighbours, len(index) - 1) if needs_neighbours else 0,
+        accumulate=experiment.trainer.accumulate,
+        styles=_folder(copies, "pairs.stylization.folder") if copies else None,
+        keypoints=StoredKeypoints(stored) if stored else None,
+        clock=clock,
+    )
+
+
+def pair_generator(settings: PairSettings, cache: Path) -> PairGenerator:
+    """The generator with its styler, if it has one."""
+    styling = settings.stylization
+    if styling.method != "colour_transport":
+        return PairGenerator(settings, None)
+    photos = _style_photos(styling, settings.crop_size, cache) if styling.styles == "folder" else None
+    return PairGenerator(settings, ColourTransport(styling, photos))
+
+
+def validation_pairs(settings: PairSettings) -> PairSettings:
+    """The same pairs for every experiment of one scale: only sizes are taken over, all ranges are the paper's."""
+    fixed = PairSettings(crop_size=settings.crop_size, stylization=StylizationSettings(styles="presets"))
+    fixed.keypoints = dataclasses.replace(fixed.keypoints, count=settings.keypoints.count)
+    return fixed
+
+
+def _retrieval_miner(experiment: Experiment) -> RetrievalMiner:
+    settings = experiment.miner
+    encoder = None
+    if settings.global_descriptor != "network":
+        encoder = pretrained_encoder(settings.global_descriptor)
+    return RetrievalMiner(
+        settings.top_k,
+        settings.own_pair_radius_px,
+        settings.neighbours,
+        settings.refresh_epochs,
+        settings.look_alike_percentile,
+        encoder,
+        cache_dir(experiment),
+        settings.chunk,
+    )
+
+
+def _style_photos(settings: StylizationSettings, side: int, cache: Path) -> torch.Tensor:
+    index = index_folder(_folder(settings.folder, "pairs.stylization.folder"), 16, cache, progress=False)
+    photos = [thumbnail(index.load(photo), side) for photo in range(min(len(index), STYLE_PHOTOS))]
+    return torch.stack([torch.from_numpy(photo).permute(2, 0, 1) for photo in photos]).float() / 255
+
+
+def _folder(path: str | None, key: str) -> Path:
+    if path is None or not Path(path).is_dir():
+        raise ConfigError(f"{key} = {path}: there is no such folder.")
+    return Path(path)
+
+
+def _chosen(table: Table, name: str) -> Callable[[Any], Any]:
+    if name in table:
+        return table[name]
+    path, _, attribute = name.partition(":")
+    try:
+        found: Callable[[Any], Any] = getattr(importlib.import_module(path), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"'{name}' can't be imported ({error}); give package.module:Class.") from error
+    return found

@@ -1,0 +1,75 @@
+"""The command line: parsing and messages only."""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+from descriptors import config
+
+TRAIN_EXAMPLES = """\
+examples:
+  python -m descriptors train gd_mining
+  python -m descriptors train gd_mining scale=paper data.root=photos/ trainer.devices=4
+  python -m descriptors train gd_mining resume=auto
+  python -m descriptors train in_batch miner.top_k=10 --print-config
+"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one command; 0 when it did what was asked, 2 for bad input, 130 when it was stopped."""
+    arguments = _parser().parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return int(arguments.run(arguments))
+    except ValueError as error:
+        if os.environ.get("DESCRIPTORS_TRACEBACK"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="descriptors", description="Self-supervised local feature descriptors.")
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+    train = verbs.add_parser(
+        "train",
+        help="train an experiment",
+        description="Trains an experiment; everything about the run lands in its folder.",
+        epilog=TRAIN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument("experiment", help=f"one of {', '.join(config.experiment_names())}, or a YAML file")
+    train.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the experiment")
+    train.add_argument("--print-config", action="store_true", help="print the merged experiment and stop")
+    train.set_defaults(run=_train)
+    return parser
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    experiment = config.load(arguments.experiment, arguments.overrides)
+    if arguments.print_config:
+        print(config.to_yaml(experiment), end="")
+        return 0
+    _quiet()
+    from descriptors.run import train  # importing torch takes seconds that --help need not wait for
+
+    outcome = train(experiment)
+    if outcome.report is not None:
+        print(f"report:  {outcome.report}\nweights: {outcome.folder / 'weights.safetensors'}")
+    if outcome.stopped_at is None:
+        return 0
+    print(f"stopped at step {outcome.stopped_at}; go on with resume=auto (make: ARGS=\"resume=auto\").")
+    return 130
+
+
+def _quiet() -> None:
+    """Hides what the libraries say of things that are handled here."""
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    warnings.filterwarnings("ignore", category=FutureWarning)

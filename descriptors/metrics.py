@@ -1,0 +1,100 @@
+"""Exact average precision and matching accuracy of described pairs, summed over batches and ranks by torchmetrics."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from descriptors.batch import Described
+
+THRESHOLDS_PX = (1, 3, 5)
+
+
+def exact_average_precision(positive: Tensor, candidates: Tensor, allowed: Tensor) -> Tensor:
+    """AP with one positive is 1 / rank; a candidate as similar as the positive counts as ranked before it.
+
+    Args:
+        positive: (N,) similarity to the positive.
+        candidates: (N, P) similarities to the rest.
+        allowed: (N, P) bool: the candidate is a negative of this anchor.
+
+    Returns:
+        (N,) in (0, 1].
+    """
+    ahead = (candidates >= positive[:, None]) & allowed
+    return 1 / (1 + ahead.sum(1)).to(positive.dtype)
+
+
+def match_errors_px(query: Described, positive: Described, pairs: int) -> Tensor:
+    """Distance in px between the nearest descriptor's place in the positive crop and the true place, (pairs, M).
+
+    Candidates are the valid keypoints of the own pair's positive crop; rows stand in `pairs` equal blocks.
+    """
+    similarity = _blocks(query.descriptor, pairs) @ _blocks(positive.descriptor, pairs).mT
+    nearest = similarity.masked_fill_(~_blocks(positive.valid, pairs)[:, None], -torch.inf).argmax(2)
+    place = _blocks(positive.xy, pairs)
+    return (_blocks(query.xy, pairs) - place.gather(1, nearest[..., None].expand_as(place))).norm(dim=2)
+
+
+def _blocks(rows: Tensor, pairs: int) -> Tensor:
+    return rows.view(pairs, -1, *rows.shape[1:])
+
+
+class PairMetrics(Metric):
+    """Mean over pairs of AP (with a 95 % interval) and of matching accuracy at 1, 3 and 5 px.
+
+    Each pair's figures are the mean over its keypoints; pairs without a keypoint do not count. The interval is the
+    normal approximation over pairs. Sums are kept, so the result does not depend on batch size or ranks.
+    """
+
+    full_state_update = False
+    sums: Tensor
+    squares: Tensor
+    pairs: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        figures = 1 + len(THRESHOLDS_PX)
+        self.add_state("sums", torch.zeros(figures), dist_reduce_fx="sum")
+        self.add_state("squares", torch.zeros(figures), dist_reduce_fx="sum")
+        self.add_state("pairs", torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, query: Described, positive: Described, gallery: Described, pairs: int) -> None:
+        """Adds `pairs` pairs whose keypoints stand in equal blocks of rows in `query` and `positive`.
+
+        Args:
+            query: (pairs * M) anchors; row n's positive is row n of `positive`.
+            positive: (pairs * M).
+            gallery: extra keypoints that are negatives of everyone.
+            pairs: number of blocks.
+        """
+        if not len(query.valid):
+            return
+        thresholds = torch.tensor(THRESHOLDS_PX, device=query.xy.device)
+        right = match_errors_px(query, positive, pairs)[..., None] <= thresholds
+        figures = torch.cat([self._precision(query, positive, gallery, pairs)[..., None], right], 2).float()
+        valid = _blocks(query.valid, pairs)[..., None]
+        mean = (figures * valid).sum(1) / valid.sum(1).clamp_min(1)
+        self.sums += mean.sum(0)
+        self.squares += mean.square().sum(0)
+        self.pairs += valid.any(1).sum()
+
+    @staticmethod
+    def _precision(query: Described, positive: Described, gallery: Described, pairs: int) -> Tensor:
+        """(pairs, M) AP of each anchor among the other keypoints of its own pair and the gallery."""
+        own = _blocks(query.descriptor, pairs) @ _blocks(positive.descriptor, pairs).mT  # (pairs, M, M)
+        true = (query.descriptor * positive.descriptor).sum(1)
+        keypoint = _blocks(query.keypoint, pairs)
+        others = (keypoint[:, :, None] != keypoint[:, None]) & _blocks(positive.valid, pairs)[:, None]
+        candidates = torch.cat([own.flatten(0, 1), query.descriptor @ gallery.descriptor.T], 1)
+        allowed = torch.cat([others.flatten(0, 1), gallery.valid.expand(len(true), -1)], 1)
+        return _blocks(exact_average_precision(true, candidates, allowed), pairs)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`ap`, `ap_low`, `ap_high` (95 %) and `accuracy@1px`, `@3px`, `@5px`, all in [0, 1]; nan without a pair."""
+        mean = self.sums / self.pairs
+        spread = (self.squares / self.pairs - mean.square()).clamp_min(0)
+        half = 1.96 * (spread[0] / (self.pairs - 1).clamp_min(1)).sqrt()
+        accuracy = {f"accuracy@{t}px": mean[1 + i].float() for i, t in enumerate(THRESHOLDS_PX)}
+        return {"ap": mean[0].float(), "ap_low": (mean[0] - half).float(), "ap_high": (mean[0] + half).float()} | accuracy

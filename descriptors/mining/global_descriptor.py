@@ -1,0 +1,43 @@
+"""A vision model from `transformers` as a global descriptor for retrieval."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoModel
+
+from descriptors.networks.network import ImageNetNormalisation
+
+
+class PretrainedEncoder(nn.Module):
+    """The pooled output of a vision model, or the mean of its last hidden state.
+
+    Args:
+        model: a `transformers` vision model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.normalise = ImageNetNormalisation()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, S, S) float in [0, 1] -> (B, C), or (B, C, h, w) of a convolutional model."""
+        output: Any = self.model(self.normalise(pixels))
+        hidden: Tensor = output.last_hidden_state
+        return hidden if hidden.ndim == 4 else hidden.mean(1)
+
+
+def pretrained_encoder(name: str) -> PretrainedEncoder:
+    """Loads a vision model by hub name or local folder.
+
+    Raises:
+        ValueError: when it can't be had.
+    """
+    try:
+        model = AutoModel.from_pretrained(name, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"miner.global_descriptor = '{name}' can't be had ({' '.join(str(error).split())[:160]}); give a folder "
+            "that holds the model, set HF_HOME to a cache that has it, or use miner.global_descriptor=network."
+        ) from error
+    return PretrainedEncoder(model.eval().requires_grad_(False))

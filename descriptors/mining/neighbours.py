@@ -1,0 +1,95 @@
+"""Which photos look alike: global descriptors by GeM pooling, and an exact nearest-neighbour table with guards."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Encoder = Callable[[Tensor], Tensor]  # (B, 3, S, S) float in [0, 1] -> (B, C) or (B, C, h, w)
+
+
+@dataclass(frozen=True)
+class NeighbourTable:
+    """The neighbours of each photo, most alike first."""
+
+    index: Tensor  # (photos, n) int64 photo numbers, -1 where there is none
+    left_out: int  # candidates refused because they may show the same place
+
+
+def generalised_mean(features: Tensor, power: float = 3.0) -> Tensor:
+    """GeM pooling, Radenovic et al. (TPAMI 2019, eq. 3): (B, C, h, w) -> (B, C); negative activations count as 0."""
+    return features.float().clamp_min(1e-6).pow(power).mean((2, 3)).pow(1 / power)
+
+
+@torch.no_grad()
+def describe_photos(batches: Iterable[tuple[Tensor, Tensor]], encode: Encoder, photos: int) -> Tensor:
+    """One global descriptor a photo, (photos, C) float on the batches' device; rows never met stay nan.
+
+    Args:
+        batches: (photo numbers (B,) int64, pixels (B, 3, S, S) float in [0, 1]).
+        encode: the global descriptor; a feature map is pooled by GeM.
+        photos: number of rows.
+    """
+    table: Tensor | None = None
+    for number, pixels in batches:
+        features = encode(pixels)
+        pooled = generalised_mean(features) if features.ndim == 4 else features.float()
+        if table is None:
+            table = torch.full((photos, pooled.shape[1]), torch.nan, device=pooled.device)
+        table[number] = pooled
+    if table is None:
+        raise ValueError("there is no photo to describe: the training set is empty.")
+    return table
+
+
+def find_neighbours(
+    described: Tensor, scene: Tensor, count: int, look_alike_percentile: float = 99.0, chunk: int = 1024
+) -> NeighbourTable:
+    """The `count` photos most alike each photo, by cosine of mean-centred global descriptors.
+
+    An absolute ceiling on the cosine cannot tell "same kind of place" from "same place" (an untrained encoder's cosines
+    all lie near 1), so descriptors are centred on their mean first. Left out are photos of the same scene, and
+    candidates more alike than the given percentile of all photos' nearest-neighbour similarities.
+
+    Args:
+        described: (photos, C); nan rows (photos not of the training set) have no neighbours and are nobody's.
+        scene: (photos,) int64; equal numbers show one place.
+        count: n.
+        look_alike_percentile: 100 leaves nothing out.
+        chunk: query rows at once; memory is O(chunk x photos).
+    """
+    known = described.isfinite().all(1)
+    centred = described.where(known[:, None], 0.0) - described[known].mean(0)
+    unit = functional.normalize(centred, dim=1) * known[:, None]
+    candidates = min(2 * count, len(described))
+    similarity, index = _top_similar(unit, known, scene, candidates, chunk)
+    found = similarity > -torch.inf
+    ceiling = _ceiling(similarity[:, 0], look_alike_percentile)
+    alike = similarity > ceiling
+    kept = (found & ~alike).int().argsort(dim=1, descending=True, stable=True)[:, :count]
+    index = index.masked_fill(~found | alike, -1).gather(1, kept)
+    return NeighbourTable(_padded(index, count), int((alike & found).sum()))
+
+
+def _top_similar(
+    unit: Tensor, known: Tensor, scene: Tensor, count: int, chunk: int
+) -> tuple[Tensor, Tensor]:
+    parts = []
+    for rows in torch.arange(len(unit), device=unit.device).split(chunk):
+        similarity = unit[rows] @ unit.T
+        refused = (scene[rows, None] == scene[None]) | ~known[None] | ~known[rows, None]
+        parts.append(similarity.masked_fill_(refused, -torch.inf).topk(count, dim=1))
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+
+
+def _ceiling(nearest: Tensor, percentile: float) -> Tensor:
+    finite = nearest[nearest > -torch.inf]
+    if percentile >= 100 or not len(finite):
+        return nearest.new_tensor(torch.inf)
+    return finite.sort().values[int(percentile / 100 * (len(finite) - 1))]
+
+
+def _padded(index: Tensor, count: int) -> Tensor:
+    return functional.pad(index, (0, count - index.shape[1]), value=-1)

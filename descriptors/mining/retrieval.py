@@ -1,0 +1,172 @@
+"""Coarse to fine: photos that a global descriptor says look alike join the pool, then the hardest keypoints are mined."""
+
+import hashlib
+import logging
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Protocol
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
+
+from descriptors.distributed import gather, rank, world_size
+from descriptors.mining.in_batch import InBatchMiner
+from descriptors.mining.neighbours import NeighbourTable, describe_photos, find_neighbours
+
+log = logging.getLogger(__name__)
+
+
+class NeighbourSource(Protocol):
+    """What the miner asks of the data module."""
+
+    neighbours: Tensor  # (photos, n) int64 in shared memory; the workers read it, the miner writes it in place
+    scenes: Tensor  # (photos,) int64
+    steps_per_epoch: int
+
+    def retrieval_batches(self, device: torch.device, rank: int, ranks: int) -> Any:
+        """Every `ranks`-th training photo from the `rank`-th on, as (numbers, pixels) batches on the device."""
+
+    def content_hash(self) -> str:
+        """Hash of the training photos' contents and of the size they are described at."""
+
+
+class RetrievalMiner(InBatchMiner):
+    """In-batch mining in a pool widened by one crop of a look-alike photo an anchor (the paper's "-gd").
+
+    The neighbour table is built in `on_fit_start` unless a checkpoint restored it, and rebuilt after every
+    `refresh_epochs` epochs, at the end of the epoch's last step: before the next epoch's workers start and before a
+    checkpoint of that step is written. So which table a step used is a function of the step, also after a resume.
+
+    Args:
+        top_k: K, negatives an anchor.
+        own_pair_radius_px: as of `InBatchMiner`.
+        neighbours: n; each anchor's neighbour photo is drawn among its first n.
+        refresh_epochs: epochs between two tables.
+        look_alike_percentile: candidates more alike than this percentile may show the same place and are left out.
+        encoder: global descriptor; None takes the network's own `encode`, which is why the table is rebuilt.
+        cache_dir: where tables are kept, named by the photos' contents and the encoder's weights.
+        chunk: pool rows looked at at once.
+    """
+
+    needs_neighbours = True
+
+    def __init__(
+        self,
+        top_k: int = 20,
+        own_pair_radius_px: float | None = None,
+        neighbours: int = 5,
+        refresh_epochs: int = 5,
+        look_alike_percentile: float = 99.0,
+        encoder: torch.nn.Module | None = None,
+        cache_dir: Path | None = None,
+        chunk: int = 4096,
+    ) -> None:
+        super().__init__(top_k, own_pair_radius_px, chunk)
+        self.neighbours = neighbours
+        self.refresh_epochs = refresh_epochs
+        self.look_alike_percentile = look_alike_percentile
+        self.encoder = encoder
+        self.cache_dir = cache_dir
+        self.left_out = 0
+        self.refreshed_at_step = -1
+        self._table = torch.empty(0, neighbours, dtype=torch.int64)
+        self._restored: Tensor | None = None
+
+    def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
+        source = _source(trainer)
+        if self._restored is None:
+            self._refresh(source, module, step=0)
+        elif self._restored.shape != source.neighbours.shape:
+            raise ValueError(
+                f"the checkpoint's neighbour table is for {len(self._restored)} photos, the data has "
+                f"{len(source.neighbours)}; resume with the data.root of the first run, or start a new run."
+            )
+        else:
+            source.neighbours.copy_(self._restored)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        source = _source(trainer)
+        due = trainer.global_step % (self.refresh_epochs * source.steps_per_epoch) == 0
+        last = trainer.max_steps is not None and trainer.global_step == trainer.max_steps
+        if due and not last and trainer.global_step != self.refreshed_at_step:
+            self._refresh(source, module, trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"table": self._table, "refreshed_at_step": self.refreshed_at_step, "left_out": self.left_out}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._restored = self._table = state_dict["table"]
+        self.refreshed_at_step = int(state_dict["refreshed_at_step"])
+        self.left_out = int(state_dict["left_out"])
+
+    def _refresh(self, source: NeighbourSource, module: LightningModule, step: int) -> None:
+        table = self._table_for(source, module, keep=step == 0 or self.encoder is not None)
+        source.neighbours.copy_(table.index)
+        self._table = table.index.cpu().clone()
+        self.left_out = table.left_out
+        self.refreshed_at_step = step
+
+    def _table_for(self, source: NeighbourSource, module: LightningModule, keep: bool) -> NeighbourTable:
+        encoder: Any = module.network if self.encoder is None else self.encoder.to(module.device)
+        folder = self.cache_dir if keep else None  # a network half trained is never met again
+        path = folder and folder / f"neighbours-{self._key(source, encoder)}.pt"
+        stored = _read(path) if path else None
+        if world_size() > 1:  # all ranks must take the same branch: the building gathers
+            stored = stored if bool(gather(torch.tensor([stored is not None], device=module.device)).all()) else None
+        if stored is None:
+            stored = self._build(source, module, encoder)
+            if path and rank() == 0:
+                _write(path, stored)
+        return stored
+
+    def _build(self, source: NeighbourSource, module: LightningModule, encoder: Any) -> NeighbourTable:
+        encode = encoder.encode if hasattr(encoder, "encode") else encoder
+        was_training = encoder.training
+        encoder.eval()
+        batches = source.retrieval_batches(module.device, rank(), world_size())
+        local = describe_photos(batches, encode, len(source.neighbours))
+        encoder.train(was_training)
+        described = gather(local[None]).nan_to_num(-torch.inf).amax(0)  # every photo was met by exactly one rank
+        described = described.masked_fill(described == -torch.inf, torch.nan)
+        scene = source.scenes.to(module.device)
+        table = find_neighbours(described, scene, source.neighbours.shape[1], self.look_alike_percentile)
+        return NeighbourTable(table.index.cpu(), table.left_out)
+
+    def _key(self, source: NeighbourSource, encoder: torch.nn.Module) -> str:
+        digest = hashlib.blake2b(source.content_hash().encode(), digest_size=12)
+        digest.update(repr((self.neighbours, self.look_alike_percentile)).encode())
+        for name, value in encoder.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _source(trainer: Trainer) -> NeighbourSource:
+    source: Any = getattr(trainer, "datamodule", None)
+    if source is None or getattr(source, "neighbours", None) is None:
+        raise ValueError(
+            "RetrievalMiner needs a data module with a neighbour table: build it with neighbours >= 1, e.g. "
+            "PairDataModule(..., neighbours=5)."
+        )
+    return source  # type: ignore[no-any-return]
+
+
+def _read(path: Path) -> NeighbourTable | None:
+    try:
+        stored = torch.load(path, weights_only=True)
+        return NeighbourTable(stored["index"], int(stored["left_out"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
+        log.warning("%s can't be read (%s); the neighbour table is built again.", path, error)
+        return None
+
+
+def _write(path: Path, table: NeighbourTable) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".tmp")
+    torch.save({"index": table.index, "left_out": table.left_out}, aside)
+    aside.replace(path)

@@ -1,0 +1,238 @@
+"""The LightningModule: one network, one loss and the miner it was given."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule
+from torch import Tensor, nn
+
+from descriptors.batch import Crops, Described, Negatives, PairBatch
+from descriptors.clock import PhaseClock
+from descriptors.distributed import gather_described, mean_over_ranks, rank
+from descriptors.losses import soft_average_precision
+from descriptors.metrics import PairMetrics
+from descriptors.mining.miner import Miner
+from descriptors.networks.network import DescriptorNetwork
+from descriptors.schema import OptimizerSettings
+from descriptors.schedule import learning_rate_factor
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One training step, detached, for those who draw it."""
+
+    batch: PairBatch
+    query: Described
+    pool: Described
+    negatives: Negatives
+    positive: Tensor  # (N,) similarities
+    negative: Tensor  # (N, K)
+
+
+class DescriptorModule(LightningModule):
+    """Trains `network` to rank each anchor's positive before the negatives that `miner` finds.
+
+    Args:
+        network: pixels -> dense descriptors.
+        loss: (positive (N,), negative (N, K), valid (N, K)) -> (N,).
+        miner: chooses the negatives; also a Callback, which Lightning gets from here.
+        optimizer: settings of the optimiser and its schedule.
+        max_steps: length of the schedule.
+        experiment: the whole run as plain containers, kept in checkpoints.
+        clock: shared with the data module.
+    """
+
+    def __init__(
+        self,
+        network: DescriptorNetwork,
+        loss: nn.Module,
+        miner: Miner,
+        optimizer: OptimizerSettings,
+        max_steps: int,
+        experiment: dict[str, Any] | None = None,
+        clock: PhaseClock | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.miner = miner
+        self.optimizer_settings = optimizer
+        self.max_steps = max_steps
+        self.experiment = experiment or {}
+        self.clock = clock or PhaseClock()
+        self.metrics = PairMetrics()
+        self.record_next = False  # a callback asks for a record of the next step
+        self.record: StepRecord | None = None
+        self._gallery: list[Described] = []
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [self.miner]
+
+    def configure_optimizers(self) -> Any:
+        settings = self.optimizer_settings
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
+        optimizer = kind(self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, settings, self.max_steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["experiment"] = self.experiment
+
+    def describe(self, batch: PairBatch) -> tuple[Described, Described, Described | None]:
+        """Anchors, positives and neighbours from one forward pass over all crops; rows are crop-major, B * M each.
+
+        Row n of the first two is the same keypoint. `xy` of both is its place in the positive crop.
+        """
+        crops = [batch.anchor, batch.positive] + ([batch.neighbour] if batch.neighbour is not None else [])
+        descriptor = self.network.describe(
+            torch.cat([crop.pixels for crop in crops]), torch.cat([crop.xy for crop in crops])
+        )
+        parts = descriptor.flatten(0, 1).chunk(len(crops))
+        anchor = _described(parts[0], batch.anchor, batch.positive.xy)
+        positive = _described(parts[1], batch.positive, batch.positive.xy)
+        if batch.neighbour is None:
+            return anchor, positive, None
+        nowhere = torch.full_like(batch.neighbour.xy, torch.nan)
+        return anchor, positive, _described(parts[2], batch.neighbour, nowhere)
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        query, positive, neighbour = self.describe(batch)
+        self.clock.lap("network")
+        local = positive if neighbour is None else _joined(positive, neighbour)
+        pool = gather_described(local)
+        negatives = self.miner.mine(query, pool)
+        self.clock.lap("mining")
+        with torch.autocast(self.device.type, enabled=False):
+            true, wrong = similarities(query, positive, pool, negatives)
+            losses = self.loss(true, wrong, negatives.valid)
+        usable = query.valid & negatives.valid.any(1)
+        count = mean_over_ranks(usable.sum().float()).clamp_min(1e-3)
+        loss = losses.where(usable, 0.0).sum() / count
+        if self._is_logged():
+            self._log_step(batch, query, pool, negatives, true, wrong, loss, len(local.valid))
+        if self.record_next:
+            self.record = _record(batch, query, pool, negatives, true, wrong)
+            self.record_next = False
+        self.clock.lap("loss")
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.metrics.reset()
+        self._gallery = []
+
+    def validation_step(self, batch: PairBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """The first loader brings the gallery, the second the pairs."""
+        query, positive, _ = self.describe(batch)
+        if dataloader_idx == 0:
+            self._gallery.append(positive)
+        else:
+            self.metrics.update(query, positive, _all(self._gallery), len(batch.anchor.image))
+
+    def on_validation_epoch_end(self) -> None:
+        figures = self.metrics.compute()
+        self._gallery = []
+        self.log_dict({f"validation/{name}": value.to(self.device) for name, value in figures.items()}, sync_dist=False)
+
+    def _is_logged(self) -> bool:
+        return (self.global_step + 1) % max(1, self.trainer.log_every_n_steps) == 0
+
+    def _log_step(
+        self,
+        batch: PairBatch,
+        query: Described,
+        pool: Described,
+        negatives: Negatives,
+        true: Tensor,
+        wrong: Tensor,
+        loss: Tensor,
+        local_rows: int,
+    ) -> None:
+        values = {"train/loss": loss.detach(), "train/learning_rate": self._learning_rate()}
+        values |= _hardness(query, negatives, true.detach(), wrong.detach())
+        values |= _sources(query, pool, negatives, local_rows)
+        values |= {f"data/{name}": value for name, value in batch.counts.items()}
+        self.log_dict(values, sync_dist=True, batch_size=len(batch.anchor.image))
+        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=1)
+
+    def _learning_rate(self) -> float:
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def similarities(query: Described, positive: Described, pool: Described, negatives: Negatives) -> tuple[Tensor, Tensor]:
+    """Cosines with gradient, in float32, of each anchor to its positive (N,) and its chosen negatives (N, K).
+
+    Few negatives are gathered row by row, N * K * D numbers; many are taken from the full product, N * P numbers.
+    """
+    anchor = query.descriptor.float()
+    true = (anchor * positive.descriptor.float()).sum(1)
+    candidates = pool.descriptor.float()
+    count, dim = negatives.index.shape[1], anchor.shape[1]
+    if count * dim > len(candidates):
+        return true, (anchor @ candidates.T).gather(1, negatives.index)
+    chosen = candidates.index_select(0, negatives.index.flatten()).view(len(anchor), count, dim)
+    return true, torch.einsum("nd,nkd->nk", anchor, chosen)
+
+
+def _described(descriptor: Tensor, crops: Crops, xy: Tensor) -> Described:
+    image = crops.image[:, None].expand_as(crops.keypoint)
+    return Described(
+        descriptor, image.flatten(), crops.keypoint.flatten(), xy.flatten(0, 1), crops.valid.flatten()
+    )
+
+
+def _joined(*parts: Described) -> Described:
+    return Described(
+        torch.cat([part.descriptor for part in parts]),
+        torch.cat([part.image for part in parts]),
+        torch.cat([part.keypoint for part in parts]),
+        torch.cat([part.xy for part in parts]),
+        torch.cat([part.valid for part in parts]),
+    )
+
+
+def _all(parts: list[Described]) -> Described:
+    return parts[0] if len(parts) == 1 else _joined(*parts)
+
+
+def _record(
+    batch: PairBatch, query: Described, pool: Described, negatives: Negatives, true: Tensor, wrong: Tensor
+) -> StepRecord:
+    return StepRecord(batch, _detached(query), _detached(pool), negatives, true.detach(), wrong.detach())
+
+
+def _detached(part: Described) -> Described:
+    return Described(part.descriptor.detach(), part.image, part.keypoint, part.xy, part.valid)
+
+
+def _hardness(query: Described, negatives: Negatives, true: Tensor, wrong: Tensor) -> dict[str, Tensor]:
+    """How hard the step was; sums are counts on this rank, averaged over ranks when logged."""
+    any_negative = negatives.valid.any(1)
+    usable = query.valid & any_negative
+    hardest = wrong.masked_fill(~negatives.valid, -torch.inf).amax(1).where(usable, 0.0)
+    count = usable.sum().clamp_min(1)
+    return {
+        "train/ap": soft_average_precision(true, wrong, negatives.valid).where(usable, 0.0).sum() / count,
+        "train/positive_similarity": true.where(usable, 0.0).sum() / count,
+        "train/hardest_similarity": hardest.sum() / count,
+        "train/hardest_beats_positive": ((hardest >= true) & usable).sum() / count,
+        "train/anchors_without_negatives": (query.valid & ~any_negative).sum().float(),
+    }
+
+
+def _sources(query: Described, pool: Described, negatives: Negatives, local_rows: int) -> dict[str, Tensor]:
+    """Share of the chosen negatives by where they come from; the pool holds `local_rows` rows a rank, rank 0's first."""
+    chosen = negatives.valid
+    own = pool.image[negatives.index] == query.image[:, None]
+    neighbour = pool.xy[:, 0].isnan()[negatives.index]
+    elsewhere = negatives.index // local_rows != rank()
+    count = chosen.sum().clamp_min(1)
+    shares = {
+        "own_pair": own,
+        "batch": ~own & ~neighbour & ~elsewhere,
+        "neighbour": ~own & neighbour,
+        "other_rank": ~own & ~neighbour & elsewhere,
+    }
+    return {f"negatives/{name}": (mask & chosen).sum() / count for name, mask in shares.items()}

@@ -1,0 +1,168 @@
+"""The Lightning Trainer of an experiment: devices, precision, loggers, checkpoints."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import wandb
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+from descriptors.callbacks import GracefulStop, Throughput, ValidateAtEnd
+from descriptors.checkpoints import AtomicCheckpointIO
+from descriptors.clock import PhaseClock
+from descriptors.config import ConfigError, to_plain
+from descriptors.panels import Panels
+from descriptors.schema import Experiment
+
+PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
+
+def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reached: int) -> Trainer:
+    """The Trainer, its loggers and callbacks.
+
+    Args:
+        experiment: the run.
+        folder: the run folder.
+        clock: shared with module and data module.
+        reached: the step that a resumed run goes on from; 0 for a fresh one.
+    """
+    settings = experiment.trainer
+    every = min(experiment.validation.every_steps, settings.max_steps)
+    cuda = accelerator(experiment) == "gpu"
+    return Trainer(
+        accelerator=accelerator(experiment),
+        devices=devices(experiment),
+        num_nodes=settings.num_nodes,
+        strategy=settings.strategy,
+        precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
+        max_steps=settings.max_steps,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=experiment.optimizer.clip_norm or None,
+        val_check_interval=every * settings.accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=min(settings.log_every_steps, settings.max_steps),
+        use_distributed_sampler=False,
+        deterministic="warn" if settings.deterministic and cuda else settings.deterministic,
+        enable_progress_bar=settings.progress_bar,
+        enable_model_summary=False,
+        logger=_loggers(experiment, folder, reached),
+        callbacks=_callbacks(experiment, folder, clock, every),
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder,
+    )
+
+
+def accelerator(experiment: Experiment) -> str:
+    """`gpu`, `mps` or `cpu`, with `auto` resolved."""
+    wanted = experiment.trainer.accelerator
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "gpu"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def devices(experiment: Experiment) -> int | str:
+    """The number of ranks on this machine, checked against what it has.
+
+    Raises:
+        ConfigError: for more GPUs or CPU ranks than the machine has.
+    """
+    text = experiment.trainer.devices
+    if text == "auto":
+        return "auto"
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"trainer.devices = '{text}' is not a number of devices; give e.g. trainer.devices=2, or auto.")
+    count, kind = int(text), accelerator(experiment)
+    has = {"gpu": torch.cuda.device_count(), "mps": 1, "cpu": len(os.sched_getaffinity(0))}[kind]
+    if count > has:
+        noun = {"gpu": "CUDA GPU(s)", "mps": "Metal device", "cpu": "CPU core(s)"}[kind]
+        raise ConfigError(f"trainer.devices = {count} asks for more than this machine has: {has} {noun}.")
+    return count
+
+
+def check_machine(experiment: Experiment) -> None:
+    """Raises ConfigError for what this machine can't do, before anything is built."""
+    kind = accelerator(experiment)
+    if kind == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer.accelerator=cpu.")
+    devices(experiment)
+    if experiment.network.norm == "sync" and kind != "gpu":
+        raise ConfigError("network.norm = 'sync' needs CUDA GPUs; use network.norm=instance or frozen on this machine.")
+    if experiment.trainer.precision == "16" and kind == "cpu":
+        raise ConfigError("trainer.precision = '16' needs a GPU; use 32 or bf16 on the CPU.")
+
+
+def _callbacks(experiment: Experiment, folder: Path, clock: PhaseClock, every: int) -> list[Callback]:
+    checkpoints, settings = folder / "checkpoints", experiment.checkpoint
+    ranks = devices(experiment)
+    ranks = torch.cuda.device_count() if ranks == "auto" and accelerator(experiment) == "gpu" else ranks
+    pairs = experiment.data.batch_size * experiment.trainer.accumulate * (ranks if isinstance(ranks, int) else 1)
+    callbacks: list[Callback] = [
+        Panels(folder / "figures", every),
+        Throughput(clock, pairs * experiment.trainer.num_nodes),
+        ValidateAtEnd(),
+        GracefulStop(checkpoints),
+        ModelCheckpoint(
+            checkpoints,
+            "step={step:08d}",
+            monitor="step",
+            mode="max",
+            save_top_k=settings.keep,
+            every_n_train_steps=min(settings.every_steps, experiment.trainer.max_steps),
+            auto_insert_metric_name=False,
+        ),
+        ModelCheckpoint(
+            checkpoints,
+            "best",
+            monitor="validation/ap",
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        ),
+    ]
+    if experiment.trainer.progress_bar:
+        callbacks.append(TQDMProgressBar(refresh_rate=max(1, min(10, experiment.trainer.log_every_steps))))
+    return callbacks
+
+
+def _loggers(experiment: Experiment, folder: Path, reached: int) -> list[Logger]:
+    """`metrics.csv` in the run folder always, since the report is drawn from it, and Weights & Biases if asked for."""
+    loggers: list[Logger] = [_csv_logger(folder, reached)]
+    if experiment.logger == "wandb":
+        loggers.append(_wandb_logger(experiment, folder))
+    return loggers
+
+
+def _csv_logger(folder: Path, reached: int) -> CSVLogger:
+    path = folder / "metrics.csv"
+    kept = _rows_before(path, reached) if path.is_file() else []
+    path.unlink(missing_ok=True)
+    logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=10)
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0 and kept:
+        logger.experiment.metrics.extend(kept)
+    return logger
+
+
+def _rows_before(path: Path, reached: int) -> list[dict[str, Any]]:
+    """The rows of an earlier part of this run, without what was logged after the checkpoint it resumes from."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+    return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) < reached]
+
+
+def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
+    folder.mkdir(parents=True, exist_ok=True)
+    return WandbLogger(
+        project="descriptors",
+        group=experiment.name,
+        name=folder.name,
+        save_dir=folder,
+        offline=wandb.api.api_key is None,
+        config=to_plain(experiment),
+    )

@@ -1,0 +1,41 @@
+"""A network as one safetensors file that carries its own card: no code is run on reading it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from descriptors.networks.network import DescriptorNetwork
+
+FORMAT = "descriptors-1"
+
+
+def save_weights(network: DescriptorNetwork, card: dict[str, Any], path: Path) -> Path:
+    """Writes the weights and the card (plain containers; `card["network"]` rebuilds the network), aside and renamed."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    aside = path.with_name(path.name + ".partial")
+    aside.write_bytes(save(tensors, metadata={"format": FORMAT, "card": json.dumps(card)}))
+    aside.replace(path)
+    return path
+
+
+def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """(state dict, card) of a file that `save_weights` wrote.
+
+    Raises:
+        ValueError: when the file is missing, damaged, or was written by something else.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such weights file; runs write theirs as weights.safetensors.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: is not a whole safetensors file ({error}).") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path}: was not written by this project (format {metadata.get('format')!r}).")
+    return tensors, json.loads(metadata["card"])
