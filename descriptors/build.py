@@ -77,7 +77,9 @@ def photo_index(experiment: Experiment) -> PhotoIndex:
     if data.root is None:
         return bundled_index(min_side)
     main = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    return index_folder(Path(data.root).expanduser(), min_side, cache_dir(experiment), data.folders_are_scenes, progress=main)
+    return index_folder(
+        Path(data.root).expanduser(), min_side, cache_dir(experiment), data.folders_are_scenes, progress=main
+    )
 
 
 def cache_dir(experiment: Experiment) -> Path:

@@ -41,7 +41,8 @@ class Throughput(Callback):
         self.clock.lap("backward")
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
             self._steps += 1
-        if trainer.global_step % trainer.log_every_n_steps or not self._steps:
+        interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if trainer.global_step % interval or not self._steps:
             return
         seconds = self.clock.seconds()
         phases = {f"time/{name}_ms": 1000 * value / self._steps for name, value in seconds.items()}
@@ -61,20 +62,30 @@ class ValidateAtEnd(Callback):
             trainer.should_stop = True
 
 
-class GracefulStop(Checkpoint):
-    """On SIGINT or SIGTERM finishes the step, saves a checkpoint and ends the run; a second SIGINT ends it at once.
+class Checkpoints(Checkpoint):
+    """Saves every so many steps, and on SIGINT or SIGTERM, which end the run after the step (a second SIGINT: now).
 
-    It is a `Checkpoint` because Lightning calls those last: the state it saves is the step's final one.
+    Lightning's ModelCheckpoint puts a save off where a validation follows, sometimes into the next step's first batch;
+    this one saves a step's final state at that step, which exact resuming needs. (Lightning calls a `Checkpoint` last.)
 
     Args:
         folder: of the checkpoints.
+        every_steps: steps between two of them.
+        keep: so many of the newest stay.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, every_steps: int, keep: int) -> None:
+        self.folder, self.every_steps, self.keep = folder, every_steps, keep
         self.stopped_at: int | None = None
+        self._saved: list[str] = []
         self._asked = False
         self._previous: dict[int, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"saved": list(self._saved)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._saved = list(state_dict["saved"])
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -89,13 +100,24 @@ class GracefulStop(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        at_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if not at_step or not self._any_rank_asked(module.device):
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        self.stopped_at = trainer.global_step
-        trainer.save_checkpoint(self.folder / f"stopped-step={trainer.global_step}.ckpt")
-        trainer.limit_val_batches = 0  # leave now: a validation could outlast the grace period
-        trainer.should_stop = True
+        asked = self._any_rank_asked(module.device)
+        if asked or trainer.global_step % self.every_steps == 0 or trainer.global_step == trainer.max_steps:
+            self._save(trainer)
+        if asked:
+            self.stopped_at = trainer.global_step
+            trainer.limit_val_batches = 0  # leave now: a validation could outlast the grace period
+            trainer.should_stop = True
+
+    def _save(self, trainer: Trainer) -> None:
+        name = f"step={trainer.global_step:08d}.ckpt"
+        kept = [*(other for other in self._saved if other != name), name]
+        self._saved, old = kept[-self.keep :], kept[: -self.keep]
+        trainer.save_checkpoint(self.folder / name)
+        if trainer.is_global_zero:
+            for other in old:
+                (self.folder / other).unlink(missing_ok=True)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked and number == signal.SIGINT:

@@ -68,14 +68,16 @@ def check_same_run(checkpoint: dict[str, Any], experiment: dict[str, Any], path:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The whole checkpoint with the most steps below a folder; damaged ones are named and passed over."""
-    reached: dict[Path, int] = {}
-    for path in sorted(folder.glob("**/checkpoints/*.ckpt")):
+    """The whole checkpoint written last below a folder of runs; damaged ones are named and passed over."""
+    found = sorted(folder.glob("**/checkpoints/step=*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in found:
         try:
-            reached[path] = int(read_checkpoint(path)["global_step"])
+            read_checkpoint(path)
         except CheckpointError as error:
             log.warning("passed over: %s", error)
-    return max(reached, key=lambda path: (path.stat().st_mtime_ns // 10**9, reached[path]), default=None)
+        else:
+            return path
+    return None
 
 
 def _reason(error: BaseException) -> str:

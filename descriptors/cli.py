@@ -63,7 +63,7 @@ def _train(arguments: argparse.Namespace) -> int:
         print(f"report:  {outcome.report}\nweights: {outcome.folder / 'weights.safetensors'}")
     if outcome.stopped_at is None:
         return 0
-    print(f"stopped at step {outcome.stopped_at}; go on with resume=auto (make: ARGS=\"resume=auto\").")
+    print(f'stopped at step {outcome.stopped_at}; go on with resume=auto (make: ARGS="resume=auto").')
     return 130
 
 

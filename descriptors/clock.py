@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class PhaseClock:
         """Seconds a phase since the last call."""
         marks, self._marks = self._marks, self._marks[-1:]
         total: dict[str, float] = defaultdict(float)
-        for (_, start), (phase, end) in zip(marks, marks[1:], strict=False):
+        for (_, start), (phase, end) in pairwise(marks):
             if phase:
                 total[phase] += _between(start, end)
         return dict(total)

@@ -46,7 +46,7 @@ def gather(local: Tensor) -> Tensor:
         return local
     if not local.requires_grad:
         return _concatenated(local)
-    gathered: Tensor = _GatherWithGradient.apply(local)
+    gathered: Tensor = _GatherWithGradient.apply(local)  # type: ignore[no-untyped-call]
     return gathered
 
 

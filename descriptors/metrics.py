@@ -23,7 +23,9 @@ def exact_average_precision(positive: Tensor, candidates: Tensor, allowed: Tenso
         (N,) in (0, 1].
     """
     ahead = (candidates >= positive[:, None]) & allowed
-    return 1 / (1 + ahead.sum(1)).to(positive.dtype)
+    rank: Tensor = 1 + ahead.sum(1)
+    precision: Tensor = 1 / rank.to(positive.dtype)
+    return precision
 
 
 def match_errors_px(query: Described, positive: Described, pairs: int) -> Tensor:
@@ -96,5 +98,9 @@ class PairMetrics(Metric):
         mean = self.sums / self.pairs
         spread = (self.squares / self.pairs - mean.square()).clamp_min(0)
         half = 1.96 * (spread[0] / (self.pairs - 1).clamp_min(1)).sqrt()
-        accuracy = {f"accuracy@{t}px": mean[1 + i].float() for i, t in enumerate(THRESHOLDS_PX)}
-        return {"ap": mean[0].float(), "ap_low": (mean[0] - half).float(), "ap_high": (mean[0] + half).float()} | accuracy
+        accuracy = {f"accuracy@{t}px": mean[1 + i] for i, t in enumerate(THRESHOLDS_PX)}
+        return {
+            "ap": mean[0].float(),
+            "ap_low": (mean[0] - half).float(),
+            "ap_high": (mean[0] + half).float(),
+        } | accuracy

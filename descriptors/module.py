@@ -14,20 +14,29 @@ from descriptors.losses import soft_average_precision
 from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
 from descriptors.networks.network import DescriptorNetwork
-from descriptors.schema import OptimizerSettings
 from descriptors.schedule import learning_rate_factor
+from descriptors.schema import OptimizerSettings
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one training step compared, detached."""
+
+    query: Described
+    pool: Described
+    negatives: Negatives
+    positive: Tensor  # (N,) similarities of each anchor to its positive
+    negative: Tensor  # (N, K) and to its chosen negatives
+    usable: Tensor  # (N,) bool: a valid anchor with at least one negative
+    local_rows: int  # pool rows each rank brought, rank 0's first
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One training step, detached, for those who draw it."""
+    """A step and the batch it was made of, for those who draw it."""
 
     batch: PairBatch
-    query: Described
-    pool: Described
-    negatives: Negatives
-    positive: Tensor  # (N,) similarities
-    negative: Tensor  # (N, K)
+    step: Step
 
 
 class DescriptorModule(LightningModule):
@@ -98,7 +107,12 @@ class DescriptorModule(LightningModule):
         nowhere = torch.full_like(batch.neighbour.xy, torch.nan)
         return anchor, positive, _described(parts[2], batch.neighbour, nowhere)
 
-    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+    def compare(self, batch: PairBatch) -> tuple[Tensor, Step]:
+        """This rank's loss, whose mean over the ranks is the global mean over all usable anchors, and the step.
+
+        Each rank divides its sum by the rank-averaged count of usable anchors, so that DDP's mean of the gradients is
+        that of one rank with the whole batch, however uneven the masks.
+        """
         query, positive, neighbour = self.describe(batch)
         self.clock.lap("network")
         local = positive if neighbour is None else _joined(positive, neighbour)
@@ -111,11 +125,18 @@ class DescriptorModule(LightningModule):
         usable = query.valid & negatives.valid.any(1)
         count = mean_over_ranks(usable.sum().float()).clamp_min(1e-3)
         loss = losses.where(usable, 0.0).sum() / count
-        if self._is_logged():
-            self._log_step(batch, query, pool, negatives, true, wrong, loss, len(local.valid))
+        step = Step(
+            _detached(query), _detached(pool), negatives, true.detach(), wrong.detach(), usable, len(local.valid)
+        )
+        return loss, step
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        loss, step = self.compare(batch)
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (self.global_step + 1) % interval == 0:
+            self._log_step(batch, step, loss.detach())
         if self.record_next:
-            self.record = _record(batch, query, pool, negatives, true, wrong)
-            self.record_next = False
+            self.record, self.record_next = StepRecord(batch, step), False
         self.clock.lap("loss")
         return loss
 
@@ -136,26 +157,12 @@ class DescriptorModule(LightningModule):
         self._gallery = []
         self.log_dict({f"validation/{name}": value.to(self.device) for name, value in figures.items()}, sync_dist=False)
 
-    def _is_logged(self) -> bool:
-        return (self.global_step + 1) % max(1, self.trainer.log_every_n_steps) == 0
-
-    def _log_step(
-        self,
-        batch: PairBatch,
-        query: Described,
-        pool: Described,
-        negatives: Negatives,
-        true: Tensor,
-        wrong: Tensor,
-        loss: Tensor,
-        local_rows: int,
-    ) -> None:
-        values = {"train/loss": loss.detach(), "train/learning_rate": self._learning_rate()}
-        values |= _hardness(query, negatives, true.detach(), wrong.detach())
-        values |= _sources(query, pool, negatives, local_rows)
+    def _log_step(self, batch: PairBatch, step: Step, loss: Tensor) -> None:
+        values: dict[str, Any] = {"train/loss": loss, "train/learning_rate": self._learning_rate()}
+        values |= _hardness(step) | _sources(step)
         values |= {f"data/{name}": value for name, value in batch.counts.items()}
         self.log_dict(values, sync_dist=True, batch_size=len(batch.anchor.image))
-        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=1)
+        self.log("loss", loss, prog_bar=True, logger=False, batch_size=1)
 
     def _learning_rate(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -178,9 +185,7 @@ def similarities(query: Described, positive: Described, pool: Described, negativ
 
 def _described(descriptor: Tensor, crops: Crops, xy: Tensor) -> Described:
     image = crops.image[:, None].expand_as(crops.keypoint)
-    return Described(
-        descriptor, image.flatten(), crops.keypoint.flatten(), xy.flatten(0, 1), crops.valid.flatten()
-    )
+    return Described(descriptor, image.flatten(), crops.keypoint.flatten(), xy.flatten(0, 1), crops.valid.flatten())
 
 
 def _joined(*parts: Described) -> Described:
@@ -197,37 +202,30 @@ def _all(parts: list[Described]) -> Described:
     return parts[0] if len(parts) == 1 else _joined(*parts)
 
 
-def _record(
-    batch: PairBatch, query: Described, pool: Described, negatives: Negatives, true: Tensor, wrong: Tensor
-) -> StepRecord:
-    return StepRecord(batch, _detached(query), _detached(pool), negatives, true.detach(), wrong.detach())
-
-
 def _detached(part: Described) -> Described:
     return Described(part.descriptor.detach(), part.image, part.keypoint, part.xy, part.valid)
 
 
-def _hardness(query: Described, negatives: Negatives, true: Tensor, wrong: Tensor) -> dict[str, Tensor]:
-    """How hard the step was; sums are counts on this rank, averaged over ranks when logged."""
-    any_negative = negatives.valid.any(1)
-    usable = query.valid & any_negative
-    hardest = wrong.masked_fill(~negatives.valid, -torch.inf).amax(1).where(usable, 0.0)
-    count = usable.sum().clamp_min(1)
+def _hardness(step: Step) -> dict[str, Tensor]:
+    """How hard the step was, as means over this rank's usable anchors."""
+    usable, count = step.usable, step.usable.sum().clamp_min(1)
+    hardest = step.negative.masked_fill(~step.negatives.valid, -torch.inf).amax(1).where(usable, 0.0)
+    precision = soft_average_precision(step.positive, step.negative, step.negatives.valid)
     return {
-        "train/ap": soft_average_precision(true, wrong, negatives.valid).where(usable, 0.0).sum() / count,
-        "train/positive_similarity": true.where(usable, 0.0).sum() / count,
+        "train/ap": precision.where(usable, 0.0).sum() / count,
+        "train/positive_similarity": step.positive.where(usable, 0.0).sum() / count,
         "train/hardest_similarity": hardest.sum() / count,
-        "train/hardest_beats_positive": ((hardest >= true) & usable).sum() / count,
-        "train/anchors_without_negatives": (query.valid & ~any_negative).sum().float(),
+        "train/hardest_beats_positive": ((hardest >= step.positive) & usable).sum() / count,
+        "train/anchors_without_negatives": (step.query.valid & ~usable).sum().float(),
     }
 
 
-def _sources(query: Described, pool: Described, negatives: Negatives, local_rows: int) -> dict[str, Tensor]:
-    """Share of the chosen negatives by where they come from; the pool holds `local_rows` rows a rank, rank 0's first."""
-    chosen = negatives.valid
-    own = pool.image[negatives.index] == query.image[:, None]
-    neighbour = pool.xy[:, 0].isnan()[negatives.index]
-    elsewhere = negatives.index // local_rows != rank()
+def _sources(step: Step) -> dict[str, Tensor]:
+    """Share of the chosen negatives by where they come from."""
+    index, chosen = step.negatives.index, step.negatives.valid
+    own = step.pool.image[index] == step.query.image[:, None]
+    neighbour = step.pool.xy[:, 0].isnan()[index]
+    elsewhere = index // max(1, step.local_rows) != rank()
     count = chosen.sum().clamp_min(1)
     shares = {
         "own_pair": own,

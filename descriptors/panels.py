@@ -88,13 +88,13 @@ def _own(module: LightningModule) -> DescriptorModule:
 
 
 def _of_record(record: StepRecord) -> dict[str, Figure]:
-    usable = record.query.valid & record.negatives.valid.any(1)
-    chosen = record.negative.masked_fill(~record.negatives.valid, -torch.inf)
+    step, batch = record.step, record.batch
+    chosen = step.negative.masked_fill(~step.negatives.valid, -torch.inf)
     return {
-        "pairs": figures.pairs_figure(record.batch),
-        "negatives": figures.negatives_figure(record.batch, record.query, record.pool, record.negatives),
+        "pairs": figures.pairs_figure(batch),
+        "negatives": figures.negatives_figure(batch, step.query, step.pool, step.negatives),
         "hardness": figures.hardness_figure(
-            record.positive[usable], chosen[usable].amax(1), record.negative[record.negatives.valid]
+            step.positive[step.usable], chosen[step.usable].amax(1), step.negative[step.negatives.valid]
         ),
     }
 
@@ -105,7 +105,9 @@ def _neighbours(source: Any, record: StepRecord) -> Figure | None:
     photos = [int(photo) for photo in record.batch.anchor.image[:RETRIEVED_SHOWN] if photo >= 0]
     rows = [[int(other) for other in source.neighbours[photo] if other >= 0] for photo in photos]
     load = source.index.load
-    return figures.neighbours_figure([load(photo) for photo in photos], [[load(other) for other in row] for row in rows])
+    return figures.neighbours_figure(
+        [load(photo) for photo in photos], [[load(other) for other in row] for row in rows]
+    )
 
 
 @torch.no_grad()

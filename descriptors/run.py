@@ -15,11 +15,12 @@ import torch
 from pytorch_lightning import Trainer
 
 from descriptors import build
-from descriptors.callbacks import GracefulStop
+from descriptors.callbacks import Checkpoints
 from descriptors.checkpoints import check_same_run, newest_checkpoint, read_checkpoint
 from descriptors.clock import PhaseClock
 from descriptors.config import to_plain, to_yaml
 from descriptors.data.module import PairDataModule
+from descriptors.figures import read_history
 from descriptors.metrics import THRESHOLDS_PX
 from descriptors.mining import RetrievalMiner
 from descriptors.module import DescriptorModule
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "DESCRIPTORS_RUN_FOLDER"  # rank 0 names the folder, the ranks it starts read it
 FEW_PHOTOS = 100
+FIGURES = {"ap": "ap", "low": "ap_low", "high": "ap_high"}  # name in the summary: name in the log
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "kornia", "albumentations", "transformers", "wandb")
 
 
@@ -73,7 +75,9 @@ def train(experiment: Experiment) -> Outcome:
         if main:
             _write_summary(folder, summary)
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    return _finish(experiment, folder, trainer, module, summary) if trainer.is_global_zero else Outcome(folder, None, None)
+    return (
+        _finish(experiment, folder, trainer, module, summary) if trainer.is_global_zero else Outcome(folder, None, None)
+    )
 
 
 def _check_batch(experiment: Experiment, data: PairDataModule) -> None:
@@ -160,7 +164,7 @@ def _notes(experiment: Experiment, data: PairDataModule, module: DescriptorModul
 def _finish(
     experiment: Experiment, folder: Path, trainer: Trainer, module: DescriptorModule, summary: dict[str, Any]
 ) -> Outcome:
-    stop = next(callback for callback in trainer.callbacks if isinstance(callback, GracefulStop))  # type: ignore[attr-defined]
+    stop = next(callback for callback in trainer.callbacks if isinstance(callback, Checkpoints))  # type: ignore[attr-defined]
     best = folder / "checkpoints" / "best.ckpt"
     summary |= {
         "finished": _now(),
@@ -189,8 +193,6 @@ def _export_best(
 
 
 def _figures_at(folder: Path, step: int) -> dict[str, Any]:
-    from descriptors.figures import read_history
-
     values = read_history(folder / "metrics.csv").values
     found = {key: by_step.get(step, by_step.get(step - 1)) for key, by_step in values.items()}
     return _figures({key: value for key, value in found.items() if value is not None})
@@ -198,9 +200,8 @@ def _figures_at(folder: Path, step: int) -> dict[str, Any]:
 
 def _figures(logged: Mapping[str, float]) -> dict[str, Any]:
     accuracy = {str(t): logged.get(f"validation/accuracy@{t}px") for t in THRESHOLDS_PX}
-    return {name: logged.get(f"validation/{key}") for name, key in (("ap", "ap"), ("low", "ap_low"), ("high", "ap_high"))} | {
-        "accuracy": accuracy
-    }
+    interval = {name: logged.get(f"validation/{key}") for name, key in FIGURES.items()}
+    return interval | {"accuracy": accuracy}
 
 
 def _counts(trainer: Trainer, module: DescriptorModule) -> dict[str, float]:

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from descriptors.callbacks import GracefulStop, Throughput, ValidateAtEnd
+from descriptors.callbacks import Checkpoints, Throughput, ValidateAtEnd
 from descriptors.checkpoints import AtomicCheckpointIO
 from descriptors.clock import PhaseClock
 from descriptors.config import ConfigError, to_plain
@@ -77,7 +77,9 @@ def devices(experiment: Experiment) -> int | str:
     if text == "auto":
         return "auto"
     if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"trainer.devices = '{text}' is not a number of devices; give e.g. trainer.devices=2, or auto.")
+        raise ConfigError(
+            f"trainer.devices = '{text}' is not a number of devices; give e.g. trainer.devices=2, or auto."
+        )
     count, kind = int(text), accelerator(experiment)
     has = {"gpu": torch.cuda.device_count(), "mps": 1, "cpu": len(os.sched_getaffinity(0))}[kind]
     if count > has:
@@ -90,7 +92,9 @@ def check_machine(experiment: Experiment) -> None:
     """Raises ConfigError for what this machine can't do, before anything is built."""
     kind = accelerator(experiment)
     if kind == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer.accelerator=cpu.")
+        raise ConfigError(
+            "trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer.accelerator=cpu."
+        )
     devices(experiment)
     if experiment.network.norm == "sync" and kind != "gpu":
         raise ConfigError("network.norm = 'sync' needs CUDA GPUs; use network.norm=instance or frozen on this machine.")
@@ -99,7 +103,7 @@ def check_machine(experiment: Experiment) -> None:
 
 
 def _callbacks(experiment: Experiment, folder: Path, clock: PhaseClock, every: int) -> list[Callback]:
-    checkpoints, settings = folder / "checkpoints", experiment.checkpoint
+    checkpoints = folder / "checkpoints"
     ranks = devices(experiment)
     ranks = torch.cuda.device_count() if ranks == "auto" and accelerator(experiment) == "gpu" else ranks
     pairs = experiment.data.batch_size * experiment.trainer.accumulate * (ranks if isinstance(ranks, int) else 1)
@@ -107,16 +111,7 @@ def _callbacks(experiment: Experiment, folder: Path, clock: PhaseClock, every: i
         Panels(folder / "figures", every),
         Throughput(clock, pairs * experiment.trainer.num_nodes),
         ValidateAtEnd(),
-        GracefulStop(checkpoints),
-        ModelCheckpoint(
-            checkpoints,
-            "step={step:08d}",
-            monitor="step",
-            mode="max",
-            save_top_k=settings.keep,
-            every_n_train_steps=min(settings.every_steps, experiment.trainer.max_steps),
-            auto_insert_metric_name=False,
-        ),
+        Checkpoints(checkpoints, experiment.checkpoint.every_steps, experiment.checkpoint.keep),
         ModelCheckpoint(
             checkpoints,
             "best",

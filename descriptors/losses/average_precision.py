@@ -7,8 +7,8 @@ from torch import Tensor, nn
 def soft_average_precision(positive: Tensor, negative: Tensor, valid: Tensor | None = None, bins: int = 20) -> Tensor:
     """Soft AP of each anchor, after He et al. (CVPR 2018, eqs. 5-8) and Revaud et al. (R2D2, NeurIPS 2019, eq. 5).
 
-    Similarities, clamped to [0, 1], fall softly into `bins` bins with centres c_b = 1 - b / (bins - 1), b = 0 .. bins - 1
-    (the most similar bin first), each into the two bins beside it (a tent of height 1). With h+_b the positive's weight
+    Similarities, clamped to [0, 1], fall softly into bins with centres c_b = 1 - b / (bins - 1), b = 0 .. bins - 1 (the
+    most similar bin first), each into the two bins beside it (a tent of height 1). With h+_b the positive's weight
     in bin b and H_b, H+_b the cumulated weights of all and of the positive up to bin b, precision_b = H+_b / H_b and
     AP = sum_b precision_b * h+_b: with one positive the sum of h+ is 1.
 
@@ -39,7 +39,8 @@ def soft_average_precision(positive: Tensor, negative: Tensor, valid: Tensor | N
     ahead_first, ahead_both = ahead.sum(2)
     lower = 1 - upper
     precision_first = lower / (lower + ahead_first).clamp_min(torch.finfo(lower.dtype).tiny)
-    return lower * precision_first + upper / (1 + ahead_both)
+    precision: Tensor = lower * precision_first + upper / (1 + ahead_both)
+    return precision
 
 
 def _cumulated(place: Tensor, bin_: Tensor) -> Tensor:
@@ -52,7 +53,8 @@ def _check(positive: Tensor, negative: Tensor, valid: Tensor | None, bins: int) 
         raise ValueError(f"bins = {bins}: average precision needs at least 2 bins.")
     if positive.ndim != 1 or negative.ndim != 2 or len(positive) != len(negative):
         raise ValueError(
-            f"positive has shape {tuple(positive.shape)} and negative {tuple(negative.shape)}; expected (N,) and (N, K)."
+            f"positive has shape {tuple(positive.shape)} and negative {tuple(negative.shape)}; "
+            "expected (N,) and (N, K)."
         )
     if valid is not None and valid.shape != negative.shape:
         raise ValueError(f"valid has shape {tuple(valid.shape)}; expected negative's, {tuple(negative.shape)}.")

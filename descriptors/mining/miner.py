@@ -70,9 +70,7 @@ def chunks(pool: Described, size: int) -> Iterator[tuple[int, Described]]:
         rows = slice(start, start + size)
         yield (
             start,
-            Described(
-                pool.descriptor[rows], pool.image[rows], pool.keypoint[rows], pool.xy[rows], pool.valid[rows]
-            ),
+            Described(pool.descriptor[rows], pool.image[rows], pool.keypoint[rows], pool.xy[rows], pool.valid[rows]),
         )
 
 

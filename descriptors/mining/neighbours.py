@@ -73,9 +73,7 @@ def find_neighbours(
     return NeighbourTable(_padded(index, count), int((alike & found).sum()))
 
 
-def _top_similar(
-    unit: Tensor, known: Tensor, scene: Tensor, count: int, chunk: int
-) -> tuple[Tensor, Tensor]:
+def _top_similar(unit: Tensor, known: Tensor, scene: Tensor, count: int, chunk: int) -> tuple[Tensor, Tensor]:
     parts = []
     for rows in torch.arange(len(unit), device=unit.device).split(chunk):
         similarity = unit[rows] @ unit.T

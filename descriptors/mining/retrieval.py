@@ -1,4 +1,4 @@
-"""Coarse to fine: photos that a global descriptor says look alike join the pool, then the hardest keypoints are mined."""
+"""Coarse to fine: photos that a global descriptor says look alike join the pool before keypoints are mined."""
 
 import hashlib
 import logging

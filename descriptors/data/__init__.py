@@ -1,0 +1,1 @@
+"""From a folder of photos to batches: decoding, indexing, splitting, the dataset and the Lightning DataModule."""

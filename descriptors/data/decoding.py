@@ -1,0 +1,106 @@
+"""Decodes any photo file to 8-bit RGB, or refuses it with one exception and a reason.
+
+Pillow does the work: it refuses truncated files, which some OpenCV releases return half gray, and scales 16 bits to 8.
+It knows no global state here, so that decoding is safe in threads and in DataLoader workers.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".bmp"})
+MAX_PIXELS = 89_000_000  # just under Pillow's own alarm; 267 MB once decoded
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "PPM", "BMP")
+_BACKGROUND = "white"
+_BITS_PER_SAMPLE = 258  # TIFF tag
+
+
+class UndecodableError(ValueError):
+    """The file cannot be turned into a photo; `path` names it and `reason` says why."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(path, reason)  # both, so that the error survives pickling between processes
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{str(self.path)!r} cannot be decoded: {self.reason}."
+
+
+def decode(path: Path | str) -> Pixels:
+    """The photo in a file: (h, w, 3) uint8 RGB, writable.
+
+    JPEG, PNG, WebP, TIFF, PPM, PGM and BMP are read, by content and not by suffix; of several pages the first. EXIF
+    orientation is applied. Gray and palette become RGB, CMYK goes through Pillow's plain conversion, 16 bits are
+    scaled to 8 (the high byte), transparent pixels are laid over white, colour profiles are ignored.
+
+    Raises:
+        UndecodableError: for all other files, truncated ones, and those of more than `MAX_PIXELS` pixels.
+    """
+    return decode_bytes(read(path), path)
+
+
+def read(path: Path | str) -> bytes:
+    """A file's bytes, for callers who hash and decode the same read.
+
+    Raises:
+        UndecodableError: where the file system refuses.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UndecodableError(path, f"reading it failed ({error.strerror})") from error
+
+
+def decode_bytes(data: bytes, path: Path | str) -> Pixels:
+    """As `decode`, of a file's content; `path` is only named in errors."""
+    if not data:
+        raise UndecodableError(path, "the file is empty")
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return _pixels(image, path)
+    except UndecodableError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UndecodableError(path, f"it is none of {', '.join(_FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise UndecodableError(path, f"it has more than {MAX_PIXELS} pixels") from error
+    except Exception as error:  # a broken file makes Pillow raise anything from struct.error to SyntaxError
+        raise UndecodableError(path, f"{type(error).__name__}: {error}".rstrip(".")) from error
+
+
+def _pixels(image: Image.Image, path: Path | str) -> Pixels:
+    if image.width * image.height > MAX_PIXELS:
+        raise UndecodableError(path, f"{image.width} x {image.height} are more than {MAX_PIXELS} pixels")
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return _gray_to_rgb(np.asarray(image) >> (_bits(image) - 8))
+    if image.mode in ("I", "F"):
+        raise UndecodableError(path, f"its pixels are 32-bit numbers (mode {image.mode}) without a known white")
+    return np.array(_flatten(image).convert("RGB"))
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits of a gray sample deeper than 8: a TIFF may hold 12, all else is stretched to 16 by Pillow."""
+    tags: Any = getattr(image, "tag_v2", {})
+    return int(tags.get(_BITS_PER_SAMPLE, (16,))[0])
+
+
+def _gray_to_rgb(gray: NDArray[Any]) -> Pixels:
+    return np.repeat(gray.clip(0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Lays a transparent picture over the background; returns all others as they are."""
+    if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
+        return image
+    background = Image.new("RGBA", image.size, _BACKGROUND)
+    return Image.alpha_composite(background, image.convert("RGBA"))

@@ -1,0 +1,45 @@
+"""Whole photos shrunk to one square size, for global descriptors and pictures."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from descriptors.data.decoding import Pixels
+from descriptors.data.photo_index import PhotoIndex
+
+
+def thumbnail(pixels: Pixels, side: int) -> Pixels:
+    """(h, w, 3) uint8 -> (side, side, 3) uint8, by area; the aspect ratio is not kept."""
+    return np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+class Thumbnails(Dataset[tuple[int, Tensor]]):
+    """(photo number, (3, side, side) uint8) of some photos of an index.
+
+    Args:
+        index: all photos.
+        photos: the numbers of those wanted.
+        side: px.
+    """
+
+    def __init__(self, index: PhotoIndex, photos: list[int], side: int) -> None:
+        self.index, self.photos, self.side = index, photos, side
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, row: int) -> tuple[int, Tensor]:
+        pixels = thumbnail(self.index.load(self.photos[row]), self.side)
+        return self.photos[row], torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def thumbnail_batches(
+    thumbnails: Thumbnails, device: torch.device, workers: int, batch_size: int = 32
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of (numbers (B,) int64, pixels (B, 3, side, side) float in [0, 1]) on the device."""
+    for numbers, pixels in DataLoader(thumbnails, batch_size, num_workers=workers):
+        yield numbers.to(device), pixels.to(device).float() / 255

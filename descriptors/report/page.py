@@ -1,0 +1,140 @@
+"""The report's page: the record and the figures of a run, rendered into one HTML file that needs nothing else."""
+
+import base64
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from descriptors.figures import draw_history
+from descriptors.figures.history import phase_times
+from descriptors.report.findings import accuracy_rows, facts_of, headline, mapping, source_shares, untrained_values
+from descriptors.report.record import Record, read_record
+
+_EMBEDDED_AS_IS_BYTES = 200_000
+CAPTIONS = {
+    "curves": "Training loss, and what the held-out pairs say: AP with its 95% interval, matching accuracy.",
+    "pairs": "Training pairs as the network sees them.",
+    "matches": "One held-out pair, matched by the untrained and by the trained network.",
+    "negatives": "What the miner chose: anchors, their positives, and their hardest negatives by source.",
+    "neighbours": "Photos that retrieval calls look-alikes.",
+    "hardness": "Similarity of anchors to positives and to negatives.",
+    "sources": "Where the chosen negatives come from, over training.",
+    "throughput": "Where a step's time goes (medians over the run).",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the run, ready to be embedded."""
+
+    stem: str
+    caption: str
+    data: str  # base64 of the image file
+    kind: str  # png or webp
+
+
+def write_report(run_dir: Path) -> Path:
+    """Writes `report.html` into a run folder and gives its path back.
+
+    Reads `config.yaml`, `metrics.csv`, `summary.json` and `figures/*.png`; draws the curves, sources and throughput
+    figures from `metrics.csv` first. Whatever is missing or cut is named on the page.
+
+    Raises:
+        ValueError: the folder or its `config.yaml` does not exist.
+    """
+    run_dir = Path(run_dir)
+    record = read_record(run_dir)
+    draw_history(record.history, run_dir / "figures", untrained_values(record.summary))
+    pictures = _pictures(run_dir / "figures", record.defects)
+    path = run_dir / "report.html"
+    path.write_text(_render(record, pictures), encoding="utf-8")
+    return path
+
+
+def _render(record: Record, pictures: list[Picture]) -> str:
+    notes = record.summary.get("notes")
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            record=record,
+            title=str(record.summary.get("experiment") or record.settings["Experiment"] or "A run"),
+            lead=_lead(record),
+            dataset=mapping(record.summary.get("dataset")),
+            notes=notes if isinstance(notes, list) else [],
+            headline=headline(record.summary),
+            accuracy=accuracy_rows(record.summary),
+            facts=facts_of(record.summary, record.history),
+            sources=source_shares(record.history),
+            phases=phase_times(record.history),
+            counts=mapping(record.summary.get("counts")),
+            versions=mapping(record.summary.get("versions")),
+            pictures={picture.stem: picture for picture in pictures},
+        )
+    )
+
+
+def _pictures(folder: Path, defects: list[str]) -> list[Picture]:
+    """The run's figures, known ones first in the order of `CAPTIONS`; unreadable files are left out and named."""
+    rank = {stem: number for number, stem in enumerate(CAPTIONS)}
+    pictures = []
+    for path in sorted(folder.glob("*.png"), key=lambda path: (rank.get(path.stem, len(rank)), path.stem)):
+        try:
+            data, kind = _encode(path)
+        except OSError as error:
+            defects.append(f"figures/{path.name} could not be read and was left out: {error}")
+            continue
+        pictures.append(Picture(path.stem, CAPTIONS.get(path.stem, path.stem.replace("_", " ")), data, kind))
+    return pictures
+
+
+def _encode(path: Path) -> tuple[str, str]:
+    """A picture's base64 and format: small ones as they are, photographic ones as WebP, a tenth of the size."""
+    content = path.read_bytes()
+    with PIL.Image.open(io.BytesIO(content)) as image:
+        pixels = image.convert("RGB")
+    if len(content) < _EMBEDDED_AS_IS_BYTES:
+        return base64.b64encode(content).decode("ascii"), "png"
+    buffer = io.BytesIO()
+    pixels.save(buffer, "webp", quality=88)
+    return base64.b64encode(buffer.getvalue()).decode("ascii"), "webp"
+
+
+def _lead(record: Record) -> str:
+    """The run in one line, of what was recorded."""
+    parts = [
+        f"{record.settings[name]} {name.lower()}" for name in ("Network", "Miner", "Loss") if record.settings[name]
+    ]
+    steps, photos = record.summary.get("steps"), mapping(record.summary.get("dataset")).get("train")
+    parts += [f"{plain(steps)} steps"] if steps is not None else []
+    parts += [f"{plain(photos)} training photos"] if photos is not None else []
+    return ", ".join(parts)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("descriptors"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = plain
+    environment.filters["percent"] = lambda share: "not recorded" if math.isnan(share) else f"{share:.1%}"
+    return environment
+
+
+def plain(value: Any) -> str:
+    """A value as a reader wants it: grouped digits, `not recorded` for None, yes and no for booleans."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "not recorded"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.3g}" if isinstance(value, float) else str(value)

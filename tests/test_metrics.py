@@ -1,0 +1,92 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from descriptors.batch import Described
+from descriptors.metrics import PairMetrics, exact_average_precision, match_errors_px
+from tests import oracles
+from tests.mining.scenes import FIELDS, scene
+
+
+def joined(parts):
+    return Described(*(torch.cat([getattr(part, field) for part in parts]) for field in FIELDS))
+
+
+def pair(seed, keypoints=6, valid_share=0.8):
+    query, positive = scene(1, keypoints, seed=seed, valid_share=valid_share)
+    return query, positive
+
+
+GALLERY = scene(3, 4, seed=99, valid_share=0.5)[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 5), st.integers(0, 8), st.integers(0, 2**31))
+def test_exact_average_precision_is_one_over_the_rank(anchors, candidates, seed):
+    generator = torch.Generator().manual_seed(seed)
+    positive = (torch.rand(anchors, generator=generator) * 4).round()
+    other = (torch.rand(anchors, candidates, generator=generator) * 4).round()
+    allowed = torch.rand(anchors, candidates, generator=generator) < 0.6
+    expected = oracles.exact_average_precision(positive, other, allowed)
+    torch.testing.assert_close(exact_average_precision(positive, other, allowed), expected)
+
+
+def test_a_network_that_says_the_same_of_everything_gets_no_credit():
+    query, positive = pair(0, valid_share=1.0)
+    same = torch.nn.functional.normalize(torch.ones_like(query.descriptor), dim=1)
+    flat = [Described(same, p.image, p.keypoint, p.xy, p.valid) for p in (query, positive)]
+    metric = PairMetrics()
+    metric.update(*flat, GALLERY, 1)
+    negatives = 5 + int(GALLERY.valid.sum())
+    gallery_same = torch.ones_like(GALLERY.descriptor)
+    assert metric.compute()["ap"] >= 1 / (1 + negatives)
+    metric.reset()
+    metric.update(*flat, Described(gallery_same, *(getattr(GALLERY, f) for f in FIELDS[1:])), 1)
+    assert metric.compute()["ap"] == pytest.approx(1 / (1 + negatives), rel=1e-5)
+
+
+def test_perfect_descriptors_are_perfect():
+    query, _ = pair(1, valid_share=1.0)
+    metric = PairMetrics()
+    metric.update(query, query, Described(*(getattr(GALLERY, f)[:0] for f in FIELDS)), 1)
+    figures = metric.compute()
+    assert figures["ap"] == 1
+    assert figures["accuracy@1px"] == 1
+
+
+def test_result_does_not_depend_on_how_pairs_are_batched_or_ranked():
+    pairs = [pair(seed, valid_share=0.3 if seed == 2 else 0.9) for seed in range(6)]
+    together, apart = PairMetrics(), [PairMetrics(), PairMetrics()]
+    together.update(*(joined([p[side] for p in pairs]) for side in (0, 1)), GALLERY, 6)
+    for number, (query, positive) in enumerate(pairs):
+        apart[number % 2].update(query, positive, GALLERY, 1)
+    sums = {s: getattr(apart[0], s) + getattr(apart[1], s) for s in ("sums", "squares", "pairs")}
+    for name, value in sums.items():
+        torch.testing.assert_close(getattr(together, name), value)
+
+
+def test_the_same_photo_twice_in_a_batch_is_two_pairs():
+    first, second = pair(3), pair(4)
+    once = PairMetrics()
+    for query, positive in (first, second):
+        once.update(query, positive, GALLERY, 1)
+    twice = PairMetrics()
+    twice.update(*(joined([first[side], second[side]]) for side in (0, 1)), GALLERY, 2)
+    torch.testing.assert_close(twice.compute(), once.compute())
+
+
+def test_match_error_is_the_distance_to_the_true_place():
+    xy = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    ids, photo, valid = torch.tensor([0, 1]), torch.zeros(2, dtype=torch.int64), torch.ones(2, dtype=torch.bool)
+    query = Described(torch.eye(2), photo, ids, xy, valid)
+    swapped = Described(torch.eye(2).flip(0), photo, ids, xy, valid)
+    assert match_errors_px(query, query, 1).tolist() == [[0, 0]]
+    assert match_errors_px(query, swapped, 1).tolist() == [[5, 5]]
+
+
+def test_pairs_without_keypoints_do_not_count():
+    metric = PairMetrics()
+    metric.update(*pair(5, valid_share=0.0), GALLERY, 1)
+    assert metric.pairs == 0
+    assert metric.compute()["ap"].isnan()

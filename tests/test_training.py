@@ -1,0 +1,179 @@
+"""The real command: every experiment row, stopping and resuming, and bad input, through `descriptors.cli.main`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from descriptors import config
+from descriptors.checkpoints import read_checkpoint
+from descriptors.cli import main
+from descriptors.weights import read_weights
+
+SMALL = [
+    "data.batch_size=4",
+    "data.workers=0",
+    "data.photo_size=80",
+    "pairs.crop_size=64",
+    "pairs.keypoints.count=24",
+    "network.width=8",
+    "network.dim=16",
+    "validation.pairs=4",
+    "validation.gallery=2",
+    "trainer.log_every_steps=1",
+    "trainer.progress_bar=false",
+    "logger=none",
+]
+
+
+def train(experiment, folder, *words):
+    return main(["train", experiment, *SMALL, f"output_dir={folder}", f"data.cache_dir={folder}/cache", *words])
+
+
+def weights(folder, name="step=00000006"):
+    return read_checkpoint(Path(folder) / "checkpoints" / f"{name}.ckpt")["state_dict"]
+
+
+@pytest.mark.parametrize("name", config.experiment_names(config.REPOSITORY / "experiments"))
+def test_every_experiment_trains_two_steps_and_leaves_a_whole_run_folder(name, tmp_path, photo_folder):
+    words = [f"pairs.stylization.folder={photo_folder}"] if name == "gd_mining_stored" else []
+    words += [f"data.root={photo_folder}"]
+    assert train(name, tmp_path / "run", "trainer.max_steps=2", *words) == 0
+    run = tmp_path / "run"
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["steps"] == 2
+    assert 0 < summary["untrained"]["ap"] <= 1
+    assert 0 < summary["trained"]["ap"] <= 1
+    for file in ("config.yaml", "metrics.csv", "weights.safetensors", "report.html", "figures/pairs.png"):
+        assert (run / file).stat().st_size > 0, file
+    state, card = read_weights(run / "weights.safetensors")
+    assert card["network"]["dim"] == 16
+    assert all(value.isfinite().all() for value in state.values())
+    assert config.load(str(run / "config.yaml")).name == name
+
+
+def test_training_changes_the_weights_and_lowers_the_loss_it_trains_on(tmp_path, photo_folder):
+    words = [f"data.root={photo_folder}", "trainer.max_steps=6", "checkpoint.every_steps=3", "optimizer.warmup_steps=0"]
+    assert train("in_batch_full", tmp_path, *words) == 0
+    early, late = weights(tmp_path, "step=00000003"), weights(tmp_path)
+    assert any(not torch.equal(early[key], late[key]) for key in early)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(stop, tmp_path, photo_folder, monkeypatch):
+    monkeypatch.setattr("descriptors.data.module.LEAST_EPOCH_STEPS", 3)  # so that 3 is the end of an epoch
+    words = [f"data.root={photo_folder}", "trainer.max_steps=6", "checkpoint.every_steps=1", "checkpoint.keep=9"]
+    words += ["miner.refresh_epochs=1", "trainer.accumulate=2", "data.batch_size=2"]
+    assert train("gd_mining", tmp_path / "whole", *words) == 0
+    checkpoint = tmp_path / "whole" / "checkpoints" / f"step={stop:08d}.ckpt"
+    assert train("gd_mining", tmp_path / "resumed", *words, f"resume={checkpoint}") == 0
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert resumed.keys() == whole.keys()
+
+
+def test_a_signal_saves_and_resume_auto_goes_on(tmp_path, photo_folder):
+    words = [f"data.root={photo_folder}", "trainer.max_steps=400", "checkpoint.every_steps=400"]
+    timer = threading.Timer(6, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        assert train("in_batch", tmp_path, *words) == 130
+    finally:
+        timer.cancel()
+    (stopped,) = (tmp_path / "checkpoints").glob("step=*.ckpt")
+    reached = read_checkpoint(stopped)["global_step"]
+    assert 0 < reached < 400
+    assert (
+        train("in_batch", tmp_path, f"data.root={photo_folder}", f"trainer.max_steps={reached + 2}", "resume=auto") == 0
+    )
+    assert json.loads((tmp_path / "summary.json").read_text())["steps"] == reached + 2
+    steps = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
+    column = steps[0].index("step")
+    assert {int(row[column]) for row in steps[1:]} == set(range(reached + 2))
+
+
+def test_resume_auto_with_nothing_to_resume_starts_fresh_and_says_so(tmp_path, photo_folder, caplog):
+    assert train("in_batch", tmp_path, f"data.root={photo_folder}", "trainer.max_steps=1", "resume=auto") == 0
+    assert "a fresh run starts" in caplog.text
+
+
+def bad(words, capsys, caplog=None):
+    code = main(["train", *words])
+    error = capsys.readouterr().err
+    assert code == 2
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_bad_words_end_with_one_sentence(capsys, tmp_path):
+    assert "did you mean 'gd_mining'" in bad(["gd_minin"], capsys)
+    assert "did you mean 'miner.top_k'" in bad(["gd_mining", "miner.topk=3"], capsys)
+    assert "did you mean 'retrieval'" in bad(["gd_mining", "miner.name=retreival"], capsys)
+    assert "miner.top_k = 0" in bad(["gd_mining", "miner.top_k=0"], capsys)
+
+
+def test_bad_folders_end_with_one_sentence(capsys, tmp_path):
+    assert "missing" in bad(["in_batch", f"data.root={tmp_path / 'missing'}"], capsys)
+    (tmp_path / "empty").mkdir()
+    assert "empty" in bad(["in_batch", f"data.root={tmp_path / 'empty'}"], capsys)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").write_text("no photo")
+    assert ".txt" in bad(["in_batch", f"data.root={tmp_path / 'texts'}"], capsys)
+
+
+def test_photos_that_are_all_too_small_end_with_one_sentence(capsys, photo_folder, tmp_path):
+    words = [f"data.root={photo_folder}", "data.photo_size=2048", "pairs.crop_size=2048", f"data.cache_dir={tmp_path}"]
+    assert "1024" in bad(["in_batch", *words], capsys)
+
+
+def test_too_many_photos_a_step_end_with_one_sentence(capsys, photo_folder, tmp_path):
+    words = [f"data.root={photo_folder}", "data.batch_size=500", f"output_dir={tmp_path}", f"data.cache_dir={tmp_path}"]
+    assert "data.batch_size = 500" in bad(["in_batch", *words], capsys)
+
+
+def test_more_devices_than_the_machine_has_end_with_one_sentence(capsys):
+    assert "trainer.devices = 4096" in bad(["in_batch", "trainer.devices=4096", "trainer.accelerator=cpu"], capsys)
+    if not torch.cuda.is_available():
+        assert "no usable CUDA GPU" in bad(["in_batch", "trainer.accelerator=gpu"], capsys)
+        assert "needs CUDA" in bad(["in_batch", "network.norm=sync"], capsys)
+
+
+def test_bad_checkpoints_end_with_one_sentence(capsys, tmp_path, photo_folder):
+    data = f"data.root={photo_folder}"
+    assert train("in_batch", tmp_path / "run", data, "trainer.max_steps=1") == 0
+    good = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    cut = tmp_path / "cut.ckpt"
+    cut.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    capsys.readouterr()
+    small = ["in_batch", *SMALL, data, f"output_dir={tmp_path / 'other'}", f"data.cache_dir={tmp_path}"]
+    assert "cut short or damaged" in bad([*small, f"resume={cut}"], capsys)
+    assert "no such checkpoint" in bad([*small, f"resume={tmp_path / 'none.ckpt'}"], capsys)
+    error = bad([*small, f"resume={good}", "network.dim=24"], capsys)
+    assert "network.dim = 16" in error
+    assert "network.dim = 24" in error
+
+
+@pytest.mark.parametrize("name", ["in_batch", "gd_mining"])
+@pytest.mark.slow
+def test_two_ranks_train_like_one_rank_with_twice_the_batch(name, tmp_path, photo_folder):
+    common = [*SMALL, f"data.root={photo_folder}", "trainer.max_steps=3", "trainer.accelerator=cpu", "logger=none"]
+    common += ["pairs.stylization.styles=presets", "network.norm=instance", f"data.cache_dir={tmp_path}/cache"]
+    runs = {}
+    for ranks, share in ((1, 4), (2, 2)):
+        folder = tmp_path / f"{ranks}"
+        words = [f"trainer.devices={ranks}", f"data.batch_size={share}", f"output_dir={folder}"]
+        words += ["trainer.strategy=ddp"] if ranks == 2 else []
+        command = [sys.executable, "-m", "descriptors", "train", name, *common, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=config.REPOSITORY)
+        assert done.returncode == 0, done.stderr[-3000:]
+        runs[ranks] = weights(folder, "step=00000003")
+        assert json.loads((folder / "summary.json").read_text())["ranks"] == ranks
+    for key, one in runs[1].items():
+        torch.testing.assert_close(runs[2][key], one, atol=2e-4, rtol=0)
