@@ -22,10 +22,8 @@ def exact_average_precision(positive: Tensor, candidates: Tensor, allowed: Tenso
     Returns:
         (N,) in (0, 1].
     """
-    ahead = (candidates >= positive[:, None]) & allowed
-    rank: Tensor = 1 + ahead.sum(1)
-    precision: Tensor = 1 / rank.to(positive.dtype)
-    return precision
+    rank = 1 + ((candidates >= positive[:, None]) & allowed).sum(1)
+    return torch.reciprocal(rank.to(positive.dtype))
 
 
 def match_errors_px(query: Described, positive: Described, pairs: int) -> Tensor:
