@@ -1,1 +1,18 @@
 """Self-supervised local feature descriptors, trained with hard negatives from ever wider search spaces."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from descriptors.describe import Describer
+
+
+def load(path_or_name: "str | Path", device: str = "cpu") -> "Describer":
+    """Trained weights as an object with `describe(image, keypoints)`; see `descriptors.describe.load`."""
+    from descriptors import describe  # here, so that importing the package stays instant
+
+    return describe.load(path_or_name, device)
+
+
+__all__ = ["load"]

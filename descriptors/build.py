@@ -1,17 +1,14 @@
 """From a typed experiment to objects: one table a kind, and the only module that knows all the others."""
 
 import dataclasses
-import importlib
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from descriptors.clock import PhaseClock
-from descriptors.config import ConfigError, to_plain
+from descriptors.config import ConfigError, Table, choose, to_plain
 from descriptors.data.bundled import bundled_index
 from descriptors.data.folder import index_folder
 from descriptors.data.module import PairDataModule
@@ -21,21 +18,13 @@ from descriptors.losses import AveragePrecisionLoss, InfoNCELoss, TripletLoss
 from descriptors.mining import AllNegativesMiner, InBatchMiner, InPairMiner, Miner, RandomMiner, RetrievalMiner
 from descriptors.mining.global_descriptor import pretrained_encoder
 from descriptors.module import DescriptorModule
-from descriptors.networks import Caps, Compact, DescriptorNetwork, L2Net
+from descriptors.networks.choice import build_network
 from descriptors.pairs.generator import PairGenerator
 from descriptors.pairs.keypoints import StoredKeypoints
 from descriptors.pairs.stylization import ColourTransport
-from descriptors.schema import Experiment, LossSettings, NetworkSettings, PairSettings, StylizationSettings
+from descriptors.schema import Experiment, LossSettings, PairSettings, StylizationSettings
 
 STYLE_PHOTOS = 256  # photos of a style folder whose statistics are kept
-
-Table = dict[str, Callable[[Any], Any]]
-
-NETWORKS: Table = {
-    "caps": lambda s: Caps(dim=s.dim, encoder=s.encoder, pretrained=s.pretrained, norm=s.norm, fusion=s.fusion),
-    "l2net": lambda s: L2Net(dim=s.dim, width=s.width, norm=s.norm),
-    "compact": lambda s: Compact(dim=s.dim, width=s.width, norm=s.norm, fusion=s.fusion),
-}
 
 LOSSES: Table = {
     "average_precision": lambda s: AveragePrecisionLoss(s.bins),
@@ -52,21 +41,15 @@ MINERS: Table = {  # of the whole experiment: a miner may need the seed or the c
 }
 
 
-def network(settings: NetworkSettings) -> DescriptorNetwork:
-    """The network by name, or `package.module:Class` called with the settings."""
-    built: DescriptorNetwork = _chosen(NETWORKS, settings.name)(settings)
-    return built
-
-
 def loss(settings: LossSettings) -> nn.Module:
     """The loss by name, or `package.module:Class` called with the settings."""
-    built: nn.Module = _chosen(LOSSES, settings.name)(settings)
+    built: nn.Module = choose(LOSSES, settings.name)(settings)
     return built
 
 
 def miner(experiment: Experiment) -> Miner:
     """The miner by name, or `package.module:Class` called with the experiment."""
-    built: Miner = _chosen(MINERS, experiment.miner.name)(experiment)
+    built: Miner = choose(MINERS, experiment.miner.name)(experiment)
     return built
 
 
@@ -91,9 +74,9 @@ def module(experiment: Experiment, clock: PhaseClock) -> DescriptorModule:
     """Network, loss and miner in their LightningModule; weights are a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
-        built = network(experiment.network)
+        network = build_network(experiment.network)
     return DescriptorModule(
-        built,
+        network,
         loss(experiment.loss),
         miner(experiment),
         experiment.optimizer,
@@ -166,14 +149,3 @@ def _folder(path: str | None, key: str) -> Path:
     if path is None or not Path(path).is_dir():
         raise ConfigError(f"{key} = {path}: there is no such folder.")
     return Path(path)
-
-
-def _chosen(table: Table, name: str) -> Callable[[Any], Any]:
-    if name in table:
-        return table[name]
-    path, _, attribute = name.partition(":")
-    try:
-        found: Callable[[Any], Any] = getattr(importlib.import_module(path), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"'{name}' can't be imported ({error}); give package.module:Class.") from error
-    return found

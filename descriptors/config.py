@@ -2,7 +2,8 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+import importlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -132,6 +133,25 @@ def _flat(content: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat |= _flat(value, name + ".") if isinstance(value, Mapping) else {name: value}
     return flat
+
+
+Table = dict[str, Callable[[Any], Any]]  # a choice's name -> what makes it of its settings
+
+
+def choose(table: Table, name: str) -> Callable[[Any], Any]:
+    """The entry of that name, or what `package.module:Class` names.
+
+    Raises:
+        ConfigError: when it can't be imported.
+    """
+    if name in table:
+        return table[name]
+    path, _, attribute = name.partition(":")
+    try:
+        found: Callable[[Any], Any] = getattr(importlib.import_module(path), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"'{name}' can't be imported ({error}); give package.module:Class.") from error
+    return found
 
 
 def schema_fields(section: Any = Experiment, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:

@@ -22,7 +22,7 @@ def exact_average_precision(positive: Tensor, candidates: Tensor, allowed: Tenso
     Returns:
         (N,) in (0, 1].
     """
-    rank = 1 + ((candidates >= positive[:, None]) & allowed).sum(1)
+    rank = ((candidates >= positive[:, None]) & allowed).sum(1) + 1
     return torch.reciprocal(rank.to(positive.dtype))
 
 
@@ -34,7 +34,9 @@ def match_errors_px(query: Described, positive: Described, pairs: int) -> Tensor
     similarity = _blocks(query.descriptor, pairs) @ _blocks(positive.descriptor, pairs).mT
     nearest = similarity.masked_fill_(~_blocks(positive.valid, pairs)[:, None], -torch.inf).argmax(2)
     place = _blocks(positive.xy, pairs)
-    return (_blocks(query.xy, pairs) - place.gather(1, nearest[..., None].expand_as(place))).norm(dim=2)
+    offset = _blocks(query.xy, pairs) - place.gather(1, nearest[..., None].expand_as(place))
+    errors: Tensor = offset.norm(dim=2)
+    return errors
 
 
 def _blocks(rows: Tensor, pairs: int) -> Tensor:

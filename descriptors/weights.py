@@ -1,4 +1,4 @@
-"""A network as one safetensors file that carries its own card: no code is run on reading it."""
+"""Weights and their networks: one safetensors file that carries its own card; no code is run on reading it."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from descriptors.checkpoints import read_checkpoint
+from descriptors.networks.choice import build_network
 from descriptors.networks.network import DescriptorNetwork
+from descriptors.schema import NetworkSettings
 
 FORMAT = "descriptors-1"
+PREFIX = "network."  # of the network's tensors in a training checkpoint
 
 
 def save_weights(network: DescriptorNetwork, card: dict[str, Any], path: Path) -> Path:
@@ -39,3 +43,24 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: was not written by this project (format {metadata.get('format')!r}).")
     return tensors, json.loads(metadata["card"])
+
+
+def load_network(path: Path) -> tuple[DescriptorNetwork, dict[str, Any]]:
+    """The network in evaluation mode and its card, of exported weights or of a training checkpoint (`*.ckpt`).
+
+    Raises:
+        ValueError: when the file can't be read, or its tensors are not those of the network its card names.
+    """
+    if path.suffix == ".ckpt":
+        checkpoint = read_checkpoint(path)
+        tensors = {name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items()}
+        card = {"network": checkpoint["experiment"]["network"], "experiment": checkpoint["experiment"]}
+    else:
+        tensors, card = read_weights(path)
+    settings = NetworkSettings(**card["network"] | {"pretrained": "none"})  # the file holds all weights
+    network = build_network(settings)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: its weights are not those of network '{settings.name}' ({error}).") from error
+    return network.eval().requires_grad_(False), card

@@ -93,7 +93,10 @@ def _examine_all(
     """What is seen of each readable file, by name, and why the others are not, both in the order of `paths`."""
     seen: dict[str, Seen] = {}
     skipped: dict[str, str] = {}
-    with ThreadPoolExecutor() as threads, tqdm(total=len(paths), desc="photos", disable=None if progress else True) as bar:
+    with (
+        ThreadPoolExecutor() as threads,
+        tqdm(total=len(paths), desc="photos", disable=None if progress else True) as bar,
+    ):
         for start in range(0, len(paths), _BLOCK):
             block = paths[start : start + _BLOCK]
             names = [path.relative_to(root).as_posix() for path in block]

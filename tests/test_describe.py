@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+import descriptors
+from descriptors.networks import Compact
+from descriptors.weights import read_weights, save_weights
+
+CARD = {"network": {"name": "compact", "dim": 16, "width": 8, "norm": "instance", "pretrained": "none"}, "note": "test"}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    network = Compact(dim=16, width=8)
+    return save_weights(network, CARD, tmp_path / "weights.safetensors"), network.eval()
+
+
+def test_described_keypoints_are_the_networks_unit_descriptors(weights):
+    path, network = weights
+    model = descriptors.load(path)
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    keypoints = np.array([[10.25, 20.5], [0, 0], [89, 69]])
+    found = model.describe(image, keypoints)
+    assert found.shape == (3, 16)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    expected = network.describe(pixels, torch.tensor(keypoints, dtype=torch.float32)[None])[0]
+    np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(model.describe(pixels[0], keypoints, scale=[1, 2, 3], angle=[0, 0, 0]), found, atol=1e-6)
+
+
+def test_a_gray_image_is_the_same_three_times(weights):
+    model = descriptors.load(weights[0].parent)  # a run folder
+    gray = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
+    rgb = np.repeat(gray[..., None], 3, axis=2)
+    np.testing.assert_array_equal(model.describe(gray, [[5, 6]]), model.describe(rgb, [[5, 6]]))
+
+
+def test_no_keypoints_give_no_descriptors(weights):
+    assert descriptors.load(weights[0]).describe(np.zeros((64, 64, 3), np.uint8), []).shape == (0, 16)
+
+
+def test_wrong_inputs_are_named(weights):
+    model = descriptors.load(weights[0])
+    with pytest.raises(ValueError, match=r"\(64, 64, 4\)"):
+        model.describe(np.zeros((64, 64, 4), np.uint8), [[1, 1]])
+    with pytest.raises(ValueError, match=r"\(1, 3\)"):
+        model.describe(np.zeros((64, 64, 3), np.uint8), [[1, 1, 1]])
+    with pytest.raises(ValueError, match="nan"):
+        model.describe(np.zeros((64, 64, 3), np.uint8), [[1, np.nan]])
+
+
+def test_weights_carry_their_card_and_damage_is_refused(weights, tmp_path):
+    path, network = weights
+    tensors, card = read_weights(path)
+    assert card == CARD
+    assert all(torch.equal(tensors[name], value) for name, value in network.state_dict().items())
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cut\.safetensors: is not a whole safetensors file"):
+        descriptors.load(cut)
+    with pytest.raises(ValueError, match="no such weights file"):
+        descriptors.load("gd_minin")
