@@ -1,19 +1,21 @@
 """From a typed experiment to objects: one table a kind, and the only module that knows all the others."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from descriptors.checks import ConfigError
+from descriptors.choice import Table, choose
 from descriptors.clock import PhaseClock
-from descriptors.config import ConfigError, Table, choose, to_plain
+from descriptors.config import to_plain
 from descriptors.data.bundled import bundled_index
 from descriptors.data.folder import index_folder
 from descriptors.data.module import PairDataModule
 from descriptors.data.photo_index import PhotoIndex
 from descriptors.data.thumbnails import thumbnail
+from descriptors.distributed import is_main
 from descriptors.losses import AveragePrecisionLoss, InfoNCELoss, TripletLoss
 from descriptors.mining import AllNegativesMiner, InBatchMiner, InPairMiner, Miner, RandomMiner, RetrievalMiner
 from descriptors.mining.global_descriptor import pretrained_encoder
@@ -59,9 +61,8 @@ def photo_index(experiment: Experiment) -> PhotoIndex:
     min_side = max(32, experiment.pairs.crop_size // 2)
     if data.root is None:
         return bundled_index(min_side)
-    main = int(os.environ.get("LOCAL_RANK", "0")) == 0
     return index_folder(
-        Path(data.root).expanduser(), min_side, cache_dir(experiment), data.folders_are_scenes, progress=main
+        Path(data.root).expanduser(), min_side, cache_dir(experiment), data.folders_are_scenes, progress=is_main()
     )
 
 

@@ -114,7 +114,7 @@ class Checkpoints(Checkpoint):
         name = f"step={trainer.global_step:08d}.ckpt"
         kept = [*(other for other in self._saved if other != name), name]
         self._saved, old = kept[-self.keep :], kept[: -self.keep]
-        trainer.save_checkpoint(self.folder / name)
+        trainer.save_checkpoint(self.folder / name, weights_only=False)
         if trainer.is_global_zero:
             for other in old:
                 (self.folder / other).unlink(missing_ok=True)

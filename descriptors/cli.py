@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads stall for seconds when cores are shared
 
 from descriptors import config
 
@@ -59,8 +60,8 @@ def _train(arguments: argparse.Namespace) -> int:
     from descriptors.run import train  # importing torch takes seconds that --help need not wait for
 
     outcome = train(experiment)
-    if outcome.report is not None:
-        print(f"report:  {outcome.report}\nweights: {outcome.folder / 'weights.safetensors'}")
+    for line in outcome.lines:
+        print(line)
     if outcome.stopped_at is None:
         return 0
     print(f'stopped at step {outcome.stopped_at}; go on with resume=auto (make: ARGS="resume=auto").')
@@ -69,7 +70,10 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _quiet() -> None:
     """Hides what the libraries say of things that are handled here."""
+    for name in ("pytorch_lightning", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*The dirpath has changed.*")
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     warnings.filterwarnings("ignore", category=FutureWarning)

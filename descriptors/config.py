@@ -1,9 +1,7 @@
 """From a YAML file with a chain of bases, a scale file and `key=value` words to one typed, checked `Experiment`."""
 
 import dataclasses
-import difflib
-import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,14 +10,11 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from descriptors.checks import ConfigError, check_key, check_together, check_value, nearest, schema_fields
 from descriptors.schema import Experiment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMAND_LINE = "command line"
-
-
-class ConfigError(ValueError):
-    """One sentence that names file, key, value and the way out."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +71,8 @@ def _find(name: str, folder: Path, kind: str) -> Path:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = experiment_names(folder)
-        raise ConfigError(f"unknown {kind} '{name}': {path} does not exist{_nearest(name, known)}")
+        raise ConfigError(f"unknown {kind} '{name}': {path} does not exist{nearest(name, known)}")
     return path
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; choose one of {', '.join(known)}."
 
 
 def _read(path: Path) -> Layer:
@@ -135,94 +125,19 @@ def _flat(content: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-Table = dict[str, Callable[[Any], Any]]  # a choice's name -> what makes it of its settings
-
-
-def choose(table: Table, name: str) -> Callable[[Any], Any]:
-    """The entry of that name, or what `package.module:Class` names.
-
-    Raises:
-        ConfigError: when it can't be imported.
-    """
-    if name in table:
-        return table[name]
-    path, _, attribute = name.partition(":")
-    try:
-        found: Callable[[Any], Any] = getattr(importlib.import_module(path), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"'{name}' can't be imported ({error}); give package.module:Class.") from error
-    return found
-
-
-def schema_fields(section: Any = Experiment, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
-    """Dotted key -> dataclass field, for every key a user may set."""
-    fields: dict[str, dataclasses.Field[Any]] = {}
-    for field in dataclasses.fields(section):
-        nested = field.default_factory
-        if dataclasses.is_dataclass(nested):
-            fields |= schema_fields(nested, f"{prefix}{field.name}.")
-        else:
-            fields[prefix + field.name] = field
-    return fields
-
-
 def _merge(layers: list[Layer]) -> Experiment:
     fields = schema_fields()
     merged = OmegaConf.structured(Experiment)
     for layer in layers:
         for key, value in layer.values.items():
-            _check_key(layer.source, key, fields)
+            check_key(layer.source, key, fields)
             try:
                 OmegaConf.update(merged, key, value)
                 value = OmegaConf.select(merged, key)
             except OmegaConfBaseException as error:
                 wanted = getattr(fields[key].type, "__name__", str(fields[key].type))
                 raise ConfigError(f"{layer.source}: {key} = {value!r} is not of type {wanted}.") from error
-            _check_value(layer.source, key, value, fields[key])
+            check_value(layer.source, key, value, fields[key])
     experiment = cast(Experiment, OmegaConf.to_object(merged))
-    _check_together(experiment)
+    check_together(experiment)
     return experiment
-
-
-def _check_key(source: str, key: str, fields: dict[str, dataclasses.Field[Any]]) -> None:
-    if key in fields:
-        return
-    below = [name for name in fields if name.startswith(key + ".")]
-    if below:
-        raise ConfigError(f"{source}: '{key}' is a section; set a key of it, e.g. '{below[0]}'.")
-    known = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
-    raise ConfigError(f"{source}: unknown key '{key}'; did you mean '{known[0]}'?")
-
-
-def _check_value(source: str, key: str, value: Any, field: dataclasses.Field[Any]) -> None:
-    limits = field.metadata
-    if not limits or value is None:
-        return
-    choices = list(limits["choices"])
-    if choices and value not in choices and not (limits["importable"] and ":" in value):
-        raise ConfigError(f"{source}: {key} = '{value}' is not a choice{_nearest(value, choices)}")
-    low, high = limits["minimum"], limits["maximum"]
-    if low is not None and not value >= low:
-        raise ConfigError(f"{source}: {key} = {value} is too small; it must be at least {low:g}.")
-    if high is not None and not value <= high:
-        raise ConfigError(f"{source}: {key} = {value} is too large; it must be at most {high:g}.")
-
-
-def _check_together(experiment: Experiment) -> None:
-    pairs, data = experiment.pairs, experiment.data
-    if pairs.keypoints.border_px * 2 >= pairs.crop_size:
-        raise ConfigError(
-            f"pairs.keypoints.border_px = {pairs.keypoints.border_px} leaves nothing of a crop of "
-            f"pairs.crop_size = {pairs.crop_size} px; make the border smaller or the crop larger."
-        )
-    if data.photo_size < pairs.crop_size // 2:
-        raise ConfigError(
-            f"data.photo_size = {data.photo_size} px is less than half of pairs.crop_size = {pairs.crop_size} px; "
-            "raise data.photo_size to at least the crop's size."
-        )
-    if pairs.stylization.method == "stored" and not pairs.stylization.folder:
-        raise ConfigError("pairs.stylization.method = 'stored' needs pairs.stylization.folder=<folder of copies>.")
-    if pairs.stylization.styles == "folder" and not pairs.stylization.folder:
-        raise ConfigError("pairs.stylization.styles = 'folder' needs pairs.stylization.folder=<folder of photos>.")
-    if pairs.keypoints.detector == "stored" and not pairs.keypoints.file:
-        raise ConfigError("pairs.keypoints.detector = 'stored' needs pairs.keypoints.file=<file.h5>.")

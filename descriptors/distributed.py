@@ -1,5 +1,6 @@
 """What the ranks share: a gather that gradients pass through, and means; both are the identity on one rank."""
 
+import os
 from typing import Any
 
 import torch
@@ -17,6 +18,11 @@ def world_size() -> int:
 def rank() -> int:
     """This process's rank; 0 where nothing is distributed."""
     return dist.get_rank() if world_size() > 1 else 0
+
+
+def is_main() -> bool:
+    """Whether this process is the first rank, known from the environment before anything is distributed."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
 
 
 class _GatherWithGradient(torch.autograd.Function):

@@ -1,6 +1,5 @@
 """The LightningModule: one network, one loss and the miner it was given."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,34 +8,13 @@ from torch import Tensor, nn
 
 from descriptors.batch import Crops, Described, Negatives, PairBatch
 from descriptors.clock import PhaseClock
-from descriptors.distributed import gather_described, mean_over_ranks, rank
-from descriptors.losses import soft_average_precision
+from descriptors.distributed import gather_described, mean_over_ranks
 from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one training step compared, detached."""
-
-    query: Described
-    pool: Described
-    negatives: Negatives
-    positive: Tensor  # (N,) similarities of each anchor to its positive
-    negative: Tensor  # (N, K) and to its chosen negatives
-    usable: Tensor  # (N,) bool: a valid anchor with at least one negative
-    local_rows: int  # pool rows each rank brought, rank 0's first
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """A step and the batch it was made of, for those who draw it."""
-
-    batch: PairBatch
-    step: Step
+from descriptors.telemetry import Step, StepRecord, hardness, sources
 
 
 class DescriptorModule(LightningModule):
@@ -159,7 +137,7 @@ class DescriptorModule(LightningModule):
 
     def _log_step(self, batch: PairBatch, step: Step, loss: Tensor) -> None:
         values: dict[str, Any] = {"train/loss": loss, "train/learning_rate": self._learning_rate()}
-        values |= _hardness(step) | _sources(step)
+        values |= hardness(step) | sources(step)
         values |= {f"data/{name}": value for name, value in batch.counts.items()}
         self.log_dict(values, sync_dist=True, batch_size=len(batch.anchor.image))
         self.log("loss", loss, prog_bar=True, logger=False, batch_size=1)
@@ -204,33 +182,3 @@ def _all(parts: list[Described]) -> Described:
 
 def _detached(part: Described) -> Described:
     return Described(part.descriptor.detach(), part.image, part.keypoint, part.xy, part.valid)
-
-
-def _hardness(step: Step) -> dict[str, Tensor]:
-    """How hard the step was, as means over this rank's usable anchors."""
-    usable, count = step.usable, step.usable.sum().clamp_min(1)
-    hardest = step.negative.masked_fill(~step.negatives.valid, -torch.inf).amax(1).where(usable, 0.0)
-    precision = soft_average_precision(step.positive, step.negative, step.negatives.valid)
-    return {
-        "train/ap": precision.where(usable, 0.0).sum() / count,
-        "train/positive_similarity": step.positive.where(usable, 0.0).sum() / count,
-        "train/hardest_similarity": hardest.sum() / count,
-        "train/hardest_beats_positive": ((hardest >= step.positive) & usable).sum() / count,
-        "train/anchors_without_negatives": (step.query.valid & ~usable).sum().float(),
-    }
-
-
-def _sources(step: Step) -> dict[str, Tensor]:
-    """Share of the chosen negatives by where they come from."""
-    index, chosen = step.negatives.index, step.negatives.valid
-    own = step.pool.image[index] == step.query.image[:, None]
-    neighbour = step.pool.xy[:, 0].isnan()[index]
-    elsewhere = index // max(1, step.local_rows) != rank()
-    count = chosen.sum().clamp_min(1)
-    shares = {
-        "own_pair": own,
-        "batch": ~own & ~neighbour & ~elsewhere,
-        "neighbour": ~own & neighbour,
-        "other_rank": ~own & ~neighbour & elsewhere,
-    }
-    return {f"negatives/{name}": (mask & chosen).sum() / count for name, mask in shares.items()}

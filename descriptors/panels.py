@@ -12,7 +12,8 @@ from torch import Tensor
 from descriptors import figures
 from descriptors.batch import Described, PairBatch
 from descriptors.data.module import PairDataModule
-from descriptors.module import DescriptorModule, StepRecord
+from descriptors.module import DescriptorModule
+from descriptors.telemetry import StepRecord
 
 PAIR_LOADER = 1
 CORRECT_PX = 3.0

@@ -1,22 +1,27 @@
 """The Lightning Trainer of an experiment: devices, precision, loggers, checkpoints."""
 
 import csv
+import logging
+import netrc
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-import wandb
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from descriptors.callbacks import Checkpoints, Throughput, ValidateAtEnd
 from descriptors.checkpoints import AtomicCheckpointIO
+from descriptors.checks import ConfigError
 from descriptors.clock import PhaseClock
-from descriptors.config import ConfigError, to_plain
+from descriptors.config import to_plain
+from descriptors.distributed import is_main
 from descriptors.panels import Panels
 from descriptors.schema import Experiment
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
@@ -135,12 +140,12 @@ def _loggers(experiment: Experiment, folder: Path, reached: int) -> list[Logger]
 
 
 def _csv_logger(folder: Path, reached: int) -> CSVLogger:
-    path = folder / "metrics.csv"
-    kept = _rows_before(path, reached) if path.is_file() else []
-    path.unlink(missing_ok=True)
     logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=10)
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0 and kept:
-        logger.experiment.metrics.extend(kept)
+    path = folder / "metrics.csv"
+    if is_main() and path.is_file():
+        earlier = _rows_before(path, reached)
+        path.unlink()
+        logger.experiment.metrics.extend(earlier)
     return logger
 
 
@@ -153,11 +158,24 @@ def _rows_before(path: Path, reached: int) -> list[dict[str, Any]]:
 
 def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
     folder.mkdir(parents=True, exist_ok=True)
+    mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+    log.info("Weights & Biases: %s, files in %s", mode, folder / "wandb")
     return WandbLogger(
         project="descriptors",
         group=experiment.name,
         name=folder.name,
         save_dir=folder,
-        offline=wandb.api.api_key is None,
+        mode=mode,
         config=to_plain(experiment),
     )
+
+
+def _logged_in() -> bool:
+    """Whether there is an API key where `wandb login` leaves it; asking wandb itself may prompt or use the network."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        entries = netrc.netrc(os.environ.get("NETRC")).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return any("wandb" in host for host in entries)

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from descriptors import config
-from descriptors.config import ConfigError, load
+from descriptors.checks import ConfigError
+from descriptors.config import load
 
 EXPERIMENTS = config.REPOSITORY / "experiments"
 

@@ -1,12 +1,15 @@
 """The base of all miners: a Callback whose pure part chooses each anchor's negatives by streaming over the pool."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import torch
 from pytorch_lightning import Callback
 from torch import Tensor
 
 from descriptors.batch import Described, Negatives
+
+CPU_SCORES = 2**21  # looked at at once on a CPU: they stay in its caches; a larger block pays for fresh memory, too
 
 
 class Miner(Callback):
@@ -17,7 +20,7 @@ class Miner(Callback):
 
     Args:
         top_k: K, negatives an anchor.
-        chunk: pool rows looked at at once; memory is O(N * K + N * chunk).
+        chunk: pool rows looked at at once; memory is O(N * K + N * chunk), on a CPU O(N * K + CPU_SCORES).
     """
 
     needs_neighbours = False  # True asks the data module for one retrieved crop an anchor
@@ -47,31 +50,38 @@ class Miner(Callback):
         Returns:
             (N, K) indices into the pool; with fewer than K admissible candidates the rest is not valid.
         """
-        count, device = len(query.valid), query.descriptor.device
-        best = torch.full((count, self.top_k), -torch.inf, device=device)
-        index = torch.zeros(count, self.top_k, dtype=torch.int64, device=device)
+        parts = [self._hardest(anchors, pool) for _, anchors in chunks(query, self._anchors_at_once(query, pool))]
+        index, best = (torch.cat(column) for column in zip(*parts, strict=True))
+        valid = best > -torch.inf
+        return Negatives(index.masked_fill_(~valid, 0), valid)
+
+    def _anchors_at_once(self, query: Described, pool: Described) -> int:
+        if query.descriptor.device.type != "cpu":
+            return max(1, len(query.valid))
+        return max(1, CPU_SCORES // max(1, min(self.chunk, len(pool.valid))))
+
+    def _hardest(self, query: Described, pool: Described) -> tuple[Tensor, Tensor]:
+        """(N, K) places in the pool and their scores, best first; -inf where no candidate is left."""
+        best = query.descriptor.new_full((len(query.valid), self.top_k), -torch.inf)
+        index = torch.zeros_like(best, dtype=torch.int64)
         for start, part in chunks(pool, self.chunk):
             score = self.score(query, part)
             score.masked_fill_(~self._allowed(query, part), -torch.inf)
             top, place = score.topk(min(self.top_k, score.shape[1]))
             best, order = torch.cat([best.to(top.dtype), top], 1).topk(self.top_k)
             index = torch.cat([index, place + start], 1).gather(1, order)
-        valid = best > -torch.inf
-        return Negatives(index.masked_fill(~valid, 0), valid)
+        return index, best
 
     def _allowed(self, query: Described, pool: Described) -> Tensor:
-        allowed = self.admissible(query, pool)
-        return allowed.logical_and_(query.valid[:, None]).logical_and_(pool.valid[None])
+        return self.admissible(query, pool).logical_and_(query.valid[:, None]).logical_and_(pool.valid[None])
 
 
-def chunks(pool: Described, size: int) -> Iterator[tuple[int, Described]]:
-    """The pool in parts of at most `size` rows, each with the number of its first row."""
-    for start in range(0, len(pool.valid), size):
+def chunks(described: Described, size: int) -> Iterator[tuple[int, Described]]:
+    """Keypoints in parts of at most `size` rows, each with the number of its first row; no keypoints are one part."""
+    for start in range(0, max(1, len(described.valid)), size):
         rows = slice(start, start + size)
-        yield (
-            start,
-            Described(pool.descriptor[rows], pool.image[rows], pool.keypoint[rows], pool.xy[rows], pool.valid[rows]),
-        )
+        part = (getattr(described, field.name)[rows] for field in fields(Described))
+        yield start, Described(*part)
 
 
 def own_pair_beyond(query: Described, pool: Described, radius_px: float) -> Tensor:
@@ -79,7 +89,8 @@ def own_pair_beyond(query: Described, pool: Described, radius_px: float) -> Tens
 
     Keypoints of neighbour crops have no place in a positive crop: their xy is nan, and no comparison with nan is true.
     """
-    offset = query.xy[:, None] - pool.xy[None]
-    far = offset.square_().sum(2) >= radius_px**2
+    right = pool.xy[:, 0] - query.xy[:, 0, None]
+    down = pool.xy[:, 1] - query.xy[:, 1, None]
+    far = right.square_().addcmul_(down, down) >= radius_px**2
     far &= query.image[:, None] == pool.image[None]
     return far.logical_and_(query.keypoint[:, None] != pool.keypoint[None])

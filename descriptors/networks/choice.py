@@ -1,6 +1,6 @@
 """Which networks there are, and how the settings make one."""
 
-from descriptors.config import Table, choose
+from descriptors.choice import Table, choose
 from descriptors.networks.caps import Caps
 from descriptors.networks.compact import Compact
 from descriptors.networks.l2net import L2Net

@@ -54,16 +54,16 @@ class PairGenerator:
 
     def _pair(self, photos: PhotoBatch, stylized: Tensor, draws: Draws) -> tuple[Crops, Crops, Tensor, Tensor]:
         """Anchor, positive, (B, 3, 3) anchor px -> positive px, and how many positives found no partner's style."""
-        plain, ids = _unit(photos.pixels), self._ids(photos.photo)
+        ids = self._ids(photos.photo)
         to_photo = geometry.sample_crops(draws, photos.size, self.settings.crop_size, self.ranges)
         homography = geometry.between(*to_photo)
-        pixels = geometry.warp(plain, to_photo[0], self.settings.crop_size)
+        pixels = geometry.warp(photos.pixels, to_photo[0], self.settings.crop_size)
         shown = self._shown_by_both(*to_photo, homography, photos.size)
         xy, valid = self._keypoints(pixels, shown, draws, photos.stored_keypoints, to_photo[0])
         xy, valid = _kept(xy, valid, photos.photo >= 0)
         positive_xy, _ = _kept(geometry.transform_points(homography, geometry.precise(xy)).float(), valid)
         anchor = Crops(self._recoloured(pixels, draws.fork("anchor")), photos.photo, xy, ids, valid)
-        pixels, alone = self._positive(photos, plain, stylized, to_photo[1], draws.fork("positive"))
+        pixels, alone = self._positive(photos, stylized, to_photo[1], draws.fork("positive"))
         return anchor, Crops(pixels, photos.photo, positive_xy, ids, valid), homography.float(), alone
 
     def _to_stylize(self, photos: PhotoBatch, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -97,12 +97,13 @@ class PairGenerator:
         return detect(gray, allowed, self.settings.keypoints, draws.fork("keypoints"), in_crop)
 
     def _positive(
-        self, photos: PhotoBatch, plain: Tensor, stylized: Tensor, crop_to_photo: Tensor, draws: Draws
+        self, photos: PhotoBatch, stylized: Tensor, crop_to_photo: Tensor, draws: Draws
     ) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) the positive crops, of the stored copies or restyled where `stylized` (B,) says so."""
+        source = photos.pixels
         if self.settings.stylization.method == "stored":
-            plain = torch.where(stylized[:, None, None, None], _unit(photos.styled_pixels), plain)
-        pixels = geometry.warp(plain, crop_to_photo, self.settings.crop_size)
+            source = torch.where(stylized[:, None, None, None], photos.styled_pixels, source)
+        pixels = geometry.warp(source, crop_to_photo, self.settings.crop_size)
         pixels, alone = self._restyled(pixels, crop_to_photo, photos.size, stylized, draws)
         return self._recoloured(pixels, draws), alone
 
@@ -111,7 +112,7 @@ class PairGenerator:
         size, settings = self.settings.crop_size, self.settings.keypoints
         real = (photos.photo >= 0) & (photos.neighbour_photo >= 0)
         to_photo, _ = geometry.sample_crops(draws, photos.neighbour_size, size, self.ranges)
-        pixels = geometry.warp(_unit(photos.neighbour_pixels), to_photo, size)
+        pixels = geometry.warp(photos.neighbour_pixels, to_photo, size)
         edges = geometry.inset(geometry.photo_edges(to_photo, photos.neighbour_size), PADDING_MARGIN_PX)
         clear = geometry.region(edges, size, whole_pixels=True)
         gray = kornia.color.rgb_to_grayscale(pixels)
@@ -162,10 +163,6 @@ def _kept(xy: Tensor, valid: Tensor, rows: Tensor | None = None) -> Keypoints:
     """Empties the slots of all but the given rows (B,) bool, and sets xy = 0 where a slot is empty."""
     valid = valid if rows is None else valid & rows[:, None]
     return torch.where(valid[..., None], xy, 0), valid
-
-
-def _unit(pixels: Tensor) -> Tensor:
-    return pixels.float().div_(255)
 
 
 def _without_store(settings: KeypointSettings) -> KeypointSettings:

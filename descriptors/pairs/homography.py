@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from descriptors.pairs.portions import portions
 from descriptors.randomness import Draws
 from descriptors.schema import HomographySettings
 
@@ -101,9 +102,17 @@ def precise(value: Tensor) -> Tensor:
 
 
 def warp(photo: Tensor, crop_to_photo: Tensor, crop_size: int) -> Tensor:
-    """The crops (B, C, crop_size, crop_size) of photos (B, C, S, T): bilinear, 0 outside the tensor."""
-    grid = _sampling_grid(crop_to_photo, crop_size, photo)
-    return F.grid_sample(photo, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    """The crops (B, C, crop_size, crop_size) of photos (B, C, S, T): bilinear, 0 outside the tensor.
+
+    Photos are float, or uint8 that becomes float32 in [0, 1].
+    """
+    kind = photo.dtype if photo.is_floating_point() else torch.float32
+    crops = torch.empty(*photo.shape[:2], crop_size, crop_size, dtype=kind, device=photo.device)
+    for rows in portions(torch.arange(len(photo), device=photo.device), photo):
+        source = photo[rows] if photo.is_floating_point() else photo[rows].float().div_(255)
+        grid = _sampling_grid(crop_to_photo[rows], crop_size, source)
+        crops[rows] = F.grid_sample(source, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return crops
 
 
 def inside_photo(crop_to_photo: Tensor, crop_size: int, size: Tensor, margin_px: float = 0.0) -> Tensor:

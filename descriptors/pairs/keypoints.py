@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from descriptors.pairs.portions import portions
 from descriptors.pairs.responses import dog_response, gftt_response
 from descriptors.randomness import Draws
 from descriptors.schema import KeypointSettings
@@ -34,6 +35,11 @@ class Search:
     count: int  # M slots
     draws: Draws
     stored: Tensor | None  # (B, Q, 2) px in the crop, nan where a slot is empty
+
+    def rows(self, index: Tensor) -> "Search":
+        """The search in some of the crops: index (R,) int64."""
+        stored = None if self.stored is None else self.stored[index]
+        return Search(self.gray[index], self.allowed[index], self.count, self.draws.rows(index), stored)
 
 
 Detector = Callable[[Search], Keypoints]
@@ -54,7 +60,11 @@ def detect(
     """
     detector = detector_of(settings.detector)
     rim = settings.border_px + 1  # whole pixels: a sub-pixel place may be half a pixel off its pixel
-    return detector(Search(gray, _without_rim(allowed, rim), settings.count, draws, stored))
+    search = Search(gray, _without_rim(allowed, rim), settings.count, draws, stored)
+    everything = torch.arange(len(gray), device=gray.device)
+    parts = [detector(search.rows(rows)) for rows in portions(everything, gray)] or [detector(search)]
+    xy, valid = (torch.cat(part) for part in zip(*parts, strict=True))
+    return xy, valid
 
 
 def detector_of(name: str) -> Detector:

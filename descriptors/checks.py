@@ -1,0 +1,72 @@
+"""What makes a setting impossible, each said in one sentence with file, key, value and the nearest valid one."""
+
+import dataclasses
+import difflib
+from typing import Any
+
+from descriptors.schema import Experiment
+
+
+class ConfigError(ValueError):
+    """One sentence that names file, key, value and the way out."""
+
+
+def schema_fields(section: Any = Experiment, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
+    """Dotted key -> dataclass field, for every key a user may set."""
+    fields: dict[str, dataclasses.Field[Any]] = {}
+    for field in dataclasses.fields(section):
+        nested = field.default_factory
+        if dataclasses.is_dataclass(nested):
+            fields |= schema_fields(nested, f"{prefix}{field.name}.")
+        else:
+            fields[prefix + field.name] = field
+    return fields
+
+
+def check_key(source: str, key: str, fields: dict[str, dataclasses.Field[Any]]) -> None:
+    if key in fields:
+        return
+    below = [name for name in fields if name.startswith(key + ".")]
+    if below:
+        raise ConfigError(f"{source}: '{key}' is a section; set a key of it, e.g. '{below[0]}'.")
+    known = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
+    raise ConfigError(f"{source}: unknown key '{key}'; did you mean '{known[0]}'?")
+
+
+def check_value(source: str, key: str, value: Any, field: dataclasses.Field[Any]) -> None:
+    limits = field.metadata
+    if not limits or value is None:
+        return
+    choices = list(limits["choices"])
+    if choices and value not in choices and not (limits["importable"] and ":" in value):
+        raise ConfigError(f"{source}: {key} = '{value}' is not a choice{nearest(value, choices)}")
+    low, high = limits["minimum"], limits["maximum"]
+    if low is not None and not value >= low:
+        raise ConfigError(f"{source}: {key} = {value} is too small; it must be at least {low:g}.")
+    if high is not None and not value <= high:
+        raise ConfigError(f"{source}: {key} = {value} is too large; it must be at most {high:g}.")
+
+
+def check_together(experiment: Experiment) -> None:
+    pairs, data = experiment.pairs, experiment.data
+    if pairs.keypoints.border_px * 2 >= pairs.crop_size:
+        raise ConfigError(
+            f"pairs.keypoints.border_px = {pairs.keypoints.border_px} leaves nothing of a crop of "
+            f"pairs.crop_size = {pairs.crop_size} px; make the border smaller or the crop larger."
+        )
+    if data.photo_size < pairs.crop_size // 2:
+        raise ConfigError(
+            f"data.photo_size = {data.photo_size} px is less than half of pairs.crop_size = {pairs.crop_size} px; "
+            "raise data.photo_size to at least the crop's size."
+        )
+    if pairs.stylization.method == "stored" and not pairs.stylization.folder:
+        raise ConfigError("pairs.stylization.method = 'stored' needs pairs.stylization.folder=<folder of copies>.")
+    if pairs.stylization.styles == "folder" and not pairs.stylization.folder:
+        raise ConfigError("pairs.stylization.styles = 'folder' needs pairs.stylization.folder=<folder of photos>.")
+    if pairs.keypoints.detector == "stored" and not pairs.keypoints.file:
+        raise ConfigError("pairs.keypoints.detector = 'stored' needs pairs.keypoints.file=<file.h5>.")
+
+
+def nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; choose one of {', '.join(known)}."

@@ -1,0 +1,117 @@
+"""`summary.json`: what a run was made of, where it began, where it ended."""
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+
+from descriptors.data.module import PairDataModule
+from descriptors.figures import read_history
+from descriptors.metrics import THRESHOLDS_PX
+from descriptors.mining import RetrievalMiner
+from descriptors.module import DescriptorModule
+from descriptors.schema import Experiment
+
+FEW_PHOTOS = 100
+FIGURES = {"ap": "ap", "low": "ap_low", "high": "ap_high"}  # name in the summary: name in the log
+PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "kornia", "albumentations", "transformers", "wandb")
+
+
+def start_summary(experiment: Experiment, data: PairDataModule, module: DescriptorModule) -> dict[str, Any]:
+    """What is known before training."""
+    return {
+        "experiment": experiment.name,
+        "started": now(),
+        "seed": experiment.seed,
+        "parameters": sum(parameter.numel() for parameter in module.network.parameters()),
+        "dataset": _dataset(experiment, data),
+        "notes": _notes(experiment, data, module),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
+
+
+def _dataset(experiment: Experiment, data: PairDataModule) -> dict[str, Any]:
+    index = data.index
+    return {
+        "source": experiment.data.root or "bundled with scikit-image and scikit-learn",
+        "photos": len(index),
+        "train": len(data.train_photos),
+        "held_out": len(data.held_out),
+        "scenes": len(set(index.scenes)),
+        "skipped": index.skipped,
+        "duplicates": len(index.duplicates),
+    }
+
+
+def _notes(experiment: Experiment, data: PairDataModule, module: DescriptorModule) -> list[str]:
+    notes = [
+        f"Validation: {experiment.validation.pairs} fixed pairs of {len(data.held_out)} held-out photos against "
+        f"{len(data.gallery_draws())} gallery crops; intervals are 95 % over the pairs."
+    ]
+    if isinstance(module.miner, RetrievalMiner) and len(data.index) < FEW_PHOTOS:
+        notes.append(
+            f"{len(data.index)} photos are fewer than {FEW_PHOTOS}: retrieval-guided mining is shown, not proven."
+        )
+    if data.index.skipped:
+        notes.append(f"{len(data.index.skipped)} file(s) were left out; they are listed under the data.")
+    return notes
+
+
+def validated_at(folder: Path, step: int) -> dict[str, Any]:
+    """The validation logged when `step` steps were done; Lightning counts the logged step from 0."""
+    values = read_history(folder / "metrics.csv").values
+    found = {key: by_step.get(step, by_step.get(step - 1)) for key, by_step in values.items()}
+    return logged_figures({key: value for key, value in found.items() if value is not None})
+
+
+def logged_figures(logged: Mapping[str, float]) -> dict[str, Any]:
+    """A validation's figures out of what was logged; None where one was not."""
+    accuracy = {str(t): logged.get(f"validation/accuracy@{t}px") for t in THRESHOLDS_PX}
+    interval = {name: logged.get(f"validation/{key}") for name, key in FIGURES.items()}
+    return interval | {"accuracy": accuracy}
+
+
+def counts(trainer: Trainer, module: DescriptorModule) -> dict[str, float]:
+    """What was skipped or missing in the last logged step, and what retrieval left out."""
+    counts = {
+        key: float(value)
+        for key, value in trainer.callback_metrics.items()
+        if key.startswith(("data/", "train/anchors_without"))
+    }
+    if isinstance(module.miner, RetrievalMiner):
+        counts["retrieval/neighbours_left_out_as_look_alikes"] = module.miner.left_out
+        counts["retrieval/table_refreshed_at_step"] = module.miner.refreshed_at_step
+    return counts
+
+
+def device_name(trainer: Trainer) -> str:
+    """The processor that trained."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary of an earlier part of this run; empty without one."""
+    path = folder / "summary.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Writes it aside and renames it."""
+    path = folder / "summary.json"
+    aside = path.with_suffix(".partial")
+    aside.write_text(json.dumps(summary, indent=2), encoding="utf-8")
+    aside.replace(path)

@@ -1,0 +1,61 @@
+"""What a training step says of itself: how hard its negatives were and where they came from."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from descriptors.batch import Described, Negatives, PairBatch
+from descriptors.distributed import rank
+from descriptors.losses import soft_average_precision
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one training step compared, detached."""
+
+    query: Described
+    pool: Described
+    negatives: Negatives
+    positive: Tensor  # (N,) similarities of each anchor to its positive
+    negative: Tensor  # (N, K) and to its chosen negatives
+    usable: Tensor  # (N,) bool: a valid anchor with at least one negative
+    local_rows: int  # pool rows each rank brought, rank 0's first
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """A step and the batch it was made of, for those who draw it."""
+
+    batch: PairBatch
+    step: Step
+
+
+def hardness(step: Step) -> dict[str, Tensor]:
+    """How hard the step was, as means over this rank's usable anchors."""
+    usable, count = step.usable, step.usable.sum().clamp_min(1)
+    hardest = step.negative.masked_fill(~step.negatives.valid, -torch.inf).amax(1).where(usable, 0.0)
+    precision = soft_average_precision(step.positive, step.negative, step.negatives.valid)
+    return {
+        "train/ap": precision.where(usable, 0.0).sum() / count,
+        "train/positive_similarity": step.positive.where(usable, 0.0).sum() / count,
+        "train/hardest_similarity": hardest.sum() / count,
+        "train/hardest_beats_positive": ((hardest >= step.positive) & usable).sum() / count,
+        "train/anchors_without_negatives": (step.query.valid & ~usable).sum().float(),
+    }
+
+
+def sources(step: Step) -> dict[str, Tensor]:
+    """Share of the chosen negatives by where they come from."""
+    index, chosen = step.negatives.index, step.negatives.valid
+    own = step.pool.image[index] == step.query.image[:, None]
+    neighbour = step.pool.xy[:, 0].isnan()[index]
+    elsewhere = index // max(1, step.local_rows) != rank()
+    count = chosen.sum().clamp_min(1)
+    shares = {
+        "own_pair": own,
+        "batch": ~own & ~neighbour & ~elsewhere,
+        "neighbour": ~own & neighbour,
+        "other_rank": ~own & ~neighbour & elsewhere,
+    }
+    return {f"negatives/{name}": (mask & chosen).sum() / count for name, mask in shares.items()}
