@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from descriptors.checks import ConfigError
-from descriptors.choice import Table, choose
+from descriptors.choice import Table, make
 from descriptors.clock import PhaseClock
 from descriptors.config import to_plain
 from descriptors.data.bundled import bundled_index
@@ -24,7 +24,7 @@ from descriptors.networks.choice import build_network
 from descriptors.pairs.generator import PairGenerator
 from descriptors.pairs.keypoints import StoredKeypoints
 from descriptors.pairs.stylization import ColourTransport
-from descriptors.schema import Experiment, LossSettings, PairSettings, StylizationSettings
+from descriptors.schema import Experiment, LossSettings, MinerSettings, PairSettings, StylizationSettings
 
 STYLE_PHOTOS = 256  # photos of a style folder whose statistics are kept
 
@@ -39,19 +39,20 @@ MINERS: Table = {  # of the whole experiment: a miner may need the seed or the c
     "in_batch": lambda e: InBatchMiner(e.miner.top_k, e.miner.own_pair_radius_px, e.miner.chunk),
     "random": lambda e: RandomMiner(e.miner.top_k, e.miner.own_pair_radius_px, e.seed, e.miner.chunk),
     "all": lambda e: AllNegativesMiner(),
-    "retrieval": lambda e: _retrieval_miner(e),
+    "retrieval": lambda e: _retrieval_miner(e.miner, cache_dir(e)),
 }
 
 
 def loss(settings: LossSettings) -> nn.Module:
     """The loss by name, or `package.module:Class` called with the settings."""
-    built: nn.Module = choose(LOSSES, settings.name)(settings)
+    built: nn.Module = make(LOSSES, settings.name, settings)
     return built
 
 
 def miner(experiment: Experiment) -> Miner:
-    """The miner by name, or `package.module:Class` called with the experiment."""
-    built: Miner = choose(MINERS, experiment.miner.name)(experiment)
+    """The miner by name, or `package.module:Class` called with the miner's settings."""
+    name = experiment.miner.name
+    built: Miner = MINERS[name](experiment) if name in MINERS else make({}, name, experiment.miner)
     return built
 
 
@@ -123,19 +124,16 @@ def validation_pairs(settings: PairSettings) -> PairSettings:
     return fixed
 
 
-def _retrieval_miner(experiment: Experiment) -> RetrievalMiner:
-    settings = experiment.miner
-    encoder = None
-    if settings.global_descriptor != "network":
-        encoder = pretrained_encoder(settings.global_descriptor)
+def _retrieval_miner(settings: MinerSettings, cache: Path) -> RetrievalMiner:
+    own = settings.global_descriptor == "network"
     return RetrievalMiner(
         settings.top_k,
         settings.own_pair_radius_px,
         settings.neighbours,
         settings.refresh_epochs,
         settings.look_alike_percentile,
-        encoder,
-        cache_dir(experiment),
+        None if own else pretrained_encoder(settings.global_descriptor),
+        cache,
         settings.chunk,
     )
 
@@ -147,6 +145,6 @@ def _style_photos(settings: StylizationSettings, side: int, cache: Path) -> torc
 
 
 def _folder(path: str | None, key: str) -> Path:
-    if path is None or not Path(path).is_dir():
+    if path is None or not Path(path).expanduser().is_dir():
         raise ConfigError(f"{key} = {path}: there is no such folder.")
-    return Path(path)
+    return Path(path).expanduser()

@@ -17,7 +17,12 @@ class CheckpointError(ValueError):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes `<name>.partial`, syncs it to disk and renames it, so that a name never holds half a checkpoint."""
+    """Writes `<name>.partial`, syncs it to disk and renames it, so that a name never holds half a checkpoint.
+
+    A failure is kept in `failure` instead of being raised: the other ranks wait for this one at the end of the save.
+    """
+
+    failure: str | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         target = Path(path)
@@ -31,10 +36,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             aside.replace(target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             aside.unlink(missing_ok=True)
-            raise CheckpointError(
+            self.failure = (
                 f"{target} could not be written ({_reason(error)}); the checkpoints already in {target.parent} are "
                 "whole: free some space and go on with resume=auto."
-            ) from error
+            )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

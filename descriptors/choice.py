@@ -9,17 +9,21 @@ from descriptors.checks import ConfigError
 Table = dict[str, Callable[[Any], Any]]  # a choice's name -> what makes it of its settings
 
 
-def choose(table: Table, name: str) -> Callable[[Any], Any]:
-    """The entry of that name, or what `package.module:Class` names.
+def make(table: Table, name: str, settings: Any) -> Any:
+    """What the entry of that name, or the class that `package.module:Class` names, makes of its settings.
+
+    An imported class is called with one argument: its section of the experiment (`schema.MinerSettings` and the like).
 
     Raises:
-        ConfigError: when it can't be imported.
+        ConfigError: when it can't be imported or takes something else.
     """
     if name in table:
-        return table[name]
+        return table[name](settings)
     path, _, attribute = name.partition(":")
     try:
-        found: Callable[[Any], Any] = getattr(importlib.import_module(path), attribute)
+        return getattr(importlib.import_module(path), attribute)(settings)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"'{name}' can't be imported ({error}); give package.module:Class.") from error
-    return found
+    except TypeError as error:
+        kind = type(settings).__name__
+        raise ConfigError(f"'{name}' can't be made ({error}); it is called with one argument, a {kind}.") from error

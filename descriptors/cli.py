@@ -30,8 +30,16 @@ def main(words: Sequence[str] | None = None) -> int:
     except ValueError as error:
         if os.environ.get("DESCRIPTORS_TRACEBACK"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {str(error).splitlines()[-1]}", file=sys.stderr)  # a worker's error ends with the sentence
         return 2
+    except OSError as error:
+        if os.environ.get("DESCRIPTORS_TRACEBACK"):
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +81,7 @@ def _quiet() -> None:
     for name in ("pytorch_lightning", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*The dirpath has changed.*")
+    warnings.filterwarnings("ignore", message=".*recommended to use `sync_dist=True`.*")
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     warnings.filterwarnings("ignore", category=FutureWarning)

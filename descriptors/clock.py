@@ -11,19 +11,27 @@ import torch
 class PhaseClock:
     """Adds up the time between laps by phase; one clock is shared by the data module, the module and a callback.
 
+    It stands still until `restart`.
     On a GPU a lap only records an event on the current stream; nothing waits until `seconds` is read.
     """
 
     def __init__(self) -> None:
         self._marks: list[tuple[str, Any]] = []
+        self._running = False
+
+    def pause(self) -> None:
+        """Laps count for nothing until the clock is restarted."""
+        self._running = False
 
     def restart(self) -> None:
-        """Time up to now belongs to no phase."""
+        """The clock runs on from now; the time since it was paused belongs to no phase."""
+        self._running = True
         self._mark("")
 
     def lap(self, phase: str) -> None:
         """Time since the last lap or restart belongs to `phase`."""
-        self._mark(phase)
+        if self._running:
+            self._mark(phase)
 
     def _mark(self, phase: str) -> None:
         if torch.cuda.is_initialized():

@@ -82,7 +82,7 @@ def _read(path: Path) -> Layer:
         raise ConfigError(f"{path}: is not valid YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(content, Mapping | None):
         raise ConfigError(f"{path}: holds a {type(content).__name__}, expected `key: value` lines.")
-    return Layer(str(path), _flat(content or {}))
+    return Layer(str(path), flat(content or {}))
 
 
 def _chain(path: Path, folder: Path, seen: tuple[Path, ...]) -> list[Layer]:
@@ -103,7 +103,7 @@ def _command_line(words: Iterable[str]) -> Layer:
         key, separator, text = word.partition("=")
         if not separator:
             raise ConfigError(f"{COMMAND_LINE}: '{word}' is not of the form key=value, e.g. data.batch_size=8.")
-        values |= _flat({key: _word_value(key, text)})
+        values |= flat({key: _word_value(key, text)})
     return Layer(COMMAND_LINE, values)
 
 
@@ -117,12 +117,13 @@ def _word_value(key: str, text: str) -> Any:
         return text
 
 
-def _flat(content: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(content: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one level of dotted keys."""
+    leaves: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
-        flat |= _flat(value, name + ".") if isinstance(value, Mapping) else {name: value}
-    return flat
+        leaves |= flat(value, name + ".") if isinstance(value, Mapping) else {name: value}
+    return leaves
 
 
 def _merge(layers: list[Layer]) -> Experiment:

@@ -3,8 +3,10 @@
 from typing import Any
 
 import torch
+from scipy.stats import t as student_t
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from descriptors.batch import Described
 
@@ -46,41 +48,40 @@ def _blocks(rows: Tensor, pairs: int) -> Tensor:
 class PairMetrics(Metric):
     """Mean over pairs of AP (with a 95 % interval) and of matching accuracy at 1, 3 and 5 px.
 
-    Each pair's figures are the mean over its keypoints; pairs without a keypoint do not count. The interval is the
-    normal approximation over pairs. Sums are kept, so the result does not depend on batch size or ranks.
+    Each pair's figures are the mean over its keypoints; pairs without a keypoint do not count. Pairs of one photo are
+    alike, so the interval takes photos, not pairs, as independent: the cluster-robust standard error of the mean (Liang
+    and Zeger, 1986, with G / (G - 1)) times Student's t for G - 1 degrees of freedom, G photos. The pairs' figures are
+    kept, so the result does not depend on batch size or ranks.
     """
 
     full_state_update = False
-    sums: Tensor
-    squares: Tensor
-    pairs: Tensor
+    figures: list[Tensor]
+    photos: list[Tensor]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        figures = 1 + len(THRESHOLDS_PX)
-        self.add_state("sums", torch.zeros(figures), dist_reduce_fx="sum")
-        self.add_state("squares", torch.zeros(figures), dist_reduce_fx="sum")
-        self.add_state("pairs", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("figures", [], dist_reduce_fx="cat")  # (pairs, 1 + thresholds) each
+        self.add_state("photos", [], dist_reduce_fx="cat")  # (pairs,) int64 each
 
-    def update(self, query: Described, positive: Described, gallery: Described, pairs: int) -> None:
-        """Adds `pairs` pairs whose keypoints stand in equal blocks of rows in `query` and `positive`.
+    def update(self, query: Described, positive: Described, gallery: Described, photos: Tensor) -> None:
+        """Adds pairs whose keypoints stand in equal blocks of rows in `query` and `positive`.
 
         Args:
             query: (pairs * M) anchors; row n's positive is row n of `positive`.
             positive: (pairs * M).
             gallery: extra keypoints that are negatives of everyone.
-            pairs: number of blocks.
+            photos: (pairs,) the photo each pair shows.
         """
-        if not len(query.valid):
-            return
+        pairs = len(photos)
         thresholds = torch.tensor(THRESHOLDS_PX, device=query.xy.device)
         right = match_errors_px(query, positive, pairs)[..., None] <= thresholds
-        figures = torch.cat([self._precision(query, positive, gallery, pairs)[..., None], right], 2).float()
+        precision = self._precision(query, positive, gallery, pairs)
+        figures = torch.cat([precision[..., None], right], 2).float()
         valid = _blocks(query.valid, pairs)[..., None]
         mean = (figures * valid).sum(1) / valid.sum(1).clamp_min(1)
-        self.sums += mean.sum(0)
-        self.squares += mean.square().sum(0)
-        self.pairs += valid.any(1).sum()
+        counted = valid[..., 0].any(1)
+        self.figures.append(mean.where(counted[:, None], torch.nan))  # of equal length on all ranks
+        self.photos.append(photos)
 
     @staticmethod
     def _precision(query: Described, positive: Described, gallery: Described, pairs: int) -> Tensor:
@@ -95,12 +96,22 @@ class PairMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """`ap`, `ap_low`, `ap_high` (95 %) and `accuracy@1px`, `@3px`, `@5px`, all in [0, 1]; nan without a pair."""
-        mean = self.sums / self.pairs
-        spread = (self.squares / self.pairs - mean.square()).clamp_min(0)
-        half = 1.96 * (spread[0] / (self.pairs - 1).clamp_min(1)).sqrt()
+        figures, photos = dim_zero_cat(self.figures).double().cpu(), dim_zero_cat(self.photos).cpu()
+        counted = ~figures[:, 0].isnan()
+        figures, photos = figures[counted], photos[counted]
+        mean = figures.mean(0)
+        half = interval(figures[:, 0], photos)
         accuracy = {f"accuracy@{t}px": mean[1 + i] for i, t in enumerate(THRESHOLDS_PX)}
-        return {
-            "ap": mean[0].float(),
-            "ap_low": (mean[0] - half).float(),
-            "ap_high": (mean[0] + half).float(),
-        } | accuracy
+        low, high = (mean[0] - half).clamp_min(0), (mean[0] + half).clamp_max(1)
+        return {"ap": mean[0], "ap_low": low, "ap_high": high} | accuracy
+
+
+def interval(values: Tensor, groups: Tensor) -> Tensor:
+    """Half the 95 % interval of the mean of values (N,) whose groups (N,) are independent; nan with fewer than two."""
+    numbers, group = groups.unique(return_inverse=True)
+    count = len(numbers)
+    if count < 2:
+        return values.new_tensor(torch.nan)
+    sums = values.new_zeros(count).index_add(0, group, values - values.mean())
+    error = (sums.square().sum() * count / (count - 1)).sqrt() / len(values)
+    return error * float(student_t.ppf(0.975, count - 1))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from descriptors.batch import Crops, Described, Negatives, PairBatch
 from descriptors.clock import PhaseClock
-from descriptors.distributed import gather_described, mean_over_ranks
+from descriptors.distributed import gather_described, mean_over_ranks, rank, world_size
 from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
 from descriptors.networks.network import DescriptorNetwork
@@ -51,6 +51,9 @@ class DescriptorModule(LightningModule):
         self.metrics = PairMetrics()
         self.record_next = False  # a callback asks for a record of the next step
         self.record: StepRecord | None = None
+        self.totals: dict[str, Tensor] = {}  # this rank's counts since the run began
+        self.validated: dict[str, float] = {}  # the last validation's figures
+        self.summary: dict[str, Any] = {}  # what is known of the run; kept in checkpoints
         self._gallery: list[Described] = []
 
     def configure_callbacks(self) -> list[Callback]:
@@ -66,7 +69,26 @@ class DescriptorModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["experiment"] = self.experiment
+        """All ranks come here, so counts can be summed over them; plain containers only."""
+        checkpoint |= {"experiment": self.experiment, "summary": self.summary, "validation": dict(self.validated)}
+        checkpoint["counts"] = self.counts()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if rank() == 0:
+            self.totals = {name: torch.tensor(value) for name, value in checkpoint["counts"].items()}
+
+    def counts(self) -> dict[str, float]:
+        """What was met, skipped and missing since the run began, summed over the ranks; a call of all ranks."""
+        names = sorted(self.totals)
+        if not names and world_size() == 1:
+            return {}
+        values = torch.stack([self.totals[name].float().to(self.device) for name in names])
+        return dict(zip(names, (mean_over_ranks(values) * world_size()).tolist(), strict=True))
+
+    def _count(self, counts: dict[str, Tensor]) -> None:
+        for name, value in counts.items():
+            total = self.totals.get(name)
+            self.totals[name] = value.float() if total is None else total.to(value.device) + value
 
     def describe(self, batch: PairBatch) -> tuple[Described, Described, Described | None]:
         """Anchors, positives and neighbours from one forward pass over all crops; rows are crop-major, B * M each.
@@ -95,9 +117,9 @@ class DescriptorModule(LightningModule):
         self.clock.lap("network")
         local = positive if neighbour is None else _joined(positive, neighbour)
         pool = gather_described(local)
-        negatives = self.miner.mine(query, pool)
-        self.clock.lap("mining")
-        with torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False):  # 8 bits of a cosine cannot tell the hardest ones apart
+            negatives = self.miner.mine(query, pool)
+            self.clock.lap("mining")
             true, wrong = similarities(query, positive, pool, negatives)
             losses = self.loss(true, wrong, negatives.valid)
         usable = query.valid & negatives.valid.any(1)
@@ -110,6 +132,7 @@ class DescriptorModule(LightningModule):
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         loss, step = self.compare(batch)
+        self._count(batch.counts | {"anchors_without_negatives": (step.query.valid & ~step.usable).sum()})
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % interval == 0:
             self._log_step(batch, step, loss.detach())
@@ -128,10 +151,12 @@ class DescriptorModule(LightningModule):
         if dataloader_idx == 0:
             self._gallery.append(positive)
         else:
-            self.metrics.update(query, positive, _all(self._gallery), len(batch.anchor.image))
+            with torch.autocast(self.device.type, enabled=False):
+                self.metrics.update(query, positive, _all(self._gallery), batch.anchor.image)
 
     def on_validation_epoch_end(self) -> None:
         figures = self.metrics.compute()
+        self.validated = {name: float(value) for name, value in figures.items()}
         self._gallery = []
         self.log_dict({f"validation/{name}": value.to(self.device) for name, value in figures.items()}, sync_dist=False)
 

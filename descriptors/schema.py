@@ -133,7 +133,7 @@ class ValidationSettings:
 @dataclass
 class TrainerSettings:
     max_steps: int = option(220_000, minimum=1)
-    accelerator: str = option("auto", ("auto", "cpu", "gpu", "mps"))
+    accelerator: str = option("auto", ("auto", "cpu", "gpu"))
     devices: str = "auto"  # a number, or auto
     strategy: str = "auto"  # auto, ddp, or another Lightning strategy by name
     num_nodes: int = option(1, minimum=1)

@@ -1,6 +1,7 @@
 """`summary.json`: what a run was made of, where it began, where it ended."""
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,14 +13,13 @@ import torch
 from pytorch_lightning import Trainer
 
 from descriptors.data.module import PairDataModule
-from descriptors.figures import read_history
 from descriptors.metrics import THRESHOLDS_PX
 from descriptors.mining import RetrievalMiner
 from descriptors.module import DescriptorModule
 from descriptors.schema import Experiment
 
 FEW_PHOTOS = 100
-FIGURES = {"ap": "ap", "low": "ap_low", "high": "ap_high"}  # name in the summary: name in the log
+FIGURES = {"ap": "ap", "low": "ap_low", "high": "ap_high"}  # name in the summary: name in the metrics
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "kornia", "albumentations", "transformers", "wandb")
 
 
@@ -45,6 +45,7 @@ def _dataset(experiment: Experiment, data: PairDataModule) -> dict[str, Any]:
         "held_out": len(data.held_out),
         "scenes": len(set(index.scenes)),
         "skipped": index.skipped,
+        "content": data.content_hash(),
         "duplicates": len(index.duplicates),
     }
 
@@ -52,7 +53,7 @@ def _dataset(experiment: Experiment, data: PairDataModule) -> dict[str, Any]:
 def _notes(experiment: Experiment, data: PairDataModule, module: DescriptorModule) -> list[str]:
     notes = [
         f"Validation: {experiment.validation.pairs} fixed pairs of {len(data.held_out)} held-out photos against "
-        f"{len(data.gallery_draws())} gallery crops; intervals are 95 % over the pairs."
+        f"{len(data.gallery_draws())} gallery crops; intervals are 95 %, over photos."
     ]
     if isinstance(module.miner, RetrievalMiner) and len(data.index) < FEW_PHOTOS:
         notes.append(
@@ -63,31 +64,20 @@ def _notes(experiment: Experiment, data: PairDataModule, module: DescriptorModul
     return notes
 
 
-def validated_at(folder: Path, step: int) -> dict[str, Any]:
-    """The validation logged when `step` steps were done; Lightning counts the logged step from 0."""
-    values = read_history(folder / "metrics.csv").values
-    found = {key: by_step.get(step, by_step.get(step - 1)) for key, by_step in values.items()}
-    return logged_figures({key: value for key, value in found.items() if value is not None})
+def figures_of(validated: Mapping[str, float]) -> dict[str, Any]:
+    """A validation's figures, as the summary names them; None where one is missing or nan."""
+    found = {name: value for name, value in validated.items() if not math.isnan(value)}
+    accuracy = {str(t): found.get(f"accuracy@{t}px") for t in THRESHOLDS_PX}
+    return {name: found.get(key) for name, key in FIGURES.items()} | {"accuracy": accuracy}
 
 
-def logged_figures(logged: Mapping[str, float]) -> dict[str, Any]:
-    """A validation's figures out of what was logged; None where one was not."""
-    accuracy = {str(t): logged.get(f"validation/accuracy@{t}px") for t in THRESHOLDS_PX}
-    interval = {name: logged.get(f"validation/{key}") for name, key in FIGURES.items()}
-    return interval | {"accuracy": accuracy}
-
-
-def counts(trainer: Trainer, module: DescriptorModule) -> dict[str, float]:
-    """What was skipped or missing in the last logged step, and what retrieval left out."""
-    counts = {
-        key: float(value)
-        for key, value in trainer.callback_metrics.items()
-        if key.startswith(("data/", "train/anchors_without"))
-    }
+def counts(module: DescriptorModule, final: Mapping[str, float]) -> dict[str, float]:
+    """The run's counts and, with retrieval, what the last neighbour table left out."""
+    found = dict(final)
     if isinstance(module.miner, RetrievalMiner):
-        counts["retrieval/neighbours_left_out_as_look_alikes"] = module.miner.left_out
-        counts["retrieval/table_refreshed_at_step"] = module.miner.refreshed_at_step
-    return counts
+        found["neighbours_left_out_as_look_alikes"] = module.miner.left_out
+        found["neighbours_last_found_at_step"] = module.miner.refreshed_at_step
+    return found
 
 
 def device_name(trainer: Trainer) -> str:
@@ -101,12 +91,6 @@ def device_name(trainer: Trainer) -> str:
 def now() -> str:
     """The time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """The summary of an earlier part of this run; empty without one."""
-    path = folder / "summary.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -9,16 +9,17 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from descriptors.callbacks import Checkpoints, Throughput, ValidateAtEnd
+from descriptors.callbacks import Throughput, ValidateAtEnd
 from descriptors.checkpoints import AtomicCheckpointIO
 from descriptors.checks import ConfigError
 from descriptors.clock import PhaseClock
 from descriptors.config import to_plain
 from descriptors.distributed import is_main
 from descriptors.panels import Panels
+from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
     settings = experiment.trainer
     every = min(experiment.validation.every_steps, settings.max_steps)
     cuda = accelerator(experiment) == "gpu"
+    writer = AtomicCheckpointIO()
     return Trainer(
         accelerator=accelerator(experiment),
         devices=devices(experiment),
@@ -56,41 +58,41 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
         enable_progress_bar=settings.progress_bar,
         enable_model_summary=False,
         logger=_loggers(experiment, folder, reached),
-        callbacks=_callbacks(experiment, folder, clock, every),
-        plugins=[AtomicCheckpointIO()],
+        callbacks=_callbacks(experiment, folder, clock, every, writer),
+        plugins=[writer],
         default_root_dir=folder,
     )
 
 
 def accelerator(experiment: Experiment) -> str:
-    """`gpu`, `mps` or `cpu`, with `auto` resolved."""
+    """`gpu` or `cpu`, with `auto` resolved."""
     wanted = experiment.trainer.accelerator
     if wanted != "auto":
         return wanted
-    if torch.cuda.is_available():
-        return "gpu"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "gpu" if torch.cuda.is_available() else "cpu"
 
 
-def devices(experiment: Experiment) -> int | str:
-    """The number of ranks on this machine, checked against what it has.
+def devices(experiment: Experiment) -> int:
+    """The number of ranks on this machine, checked against what it has; `auto` is every GPU, or one CPU rank.
 
     Raises:
         ConfigError: for more GPUs or CPU ranks than the machine has.
     """
-    text = experiment.trainer.devices
+    text, kind = experiment.trainer.devices, accelerator(experiment)
+    has = torch.cuda.device_count() if kind == "gpu" else len(os.sched_getaffinity(0))
     if text == "auto":
-        return "auto"
+        return has if kind == "gpu" else 1
     if not text.isdigit() or int(text) < 1:
-        raise ConfigError(
-            f"trainer.devices = '{text}' is not a number of devices; give e.g. trainer.devices=2, or auto."
-        )
-    count, kind = int(text), accelerator(experiment)
-    has = {"gpu": torch.cuda.device_count(), "mps": 1, "cpu": len(os.sched_getaffinity(0))}[kind]
-    if count > has:
-        noun = {"gpu": "CUDA GPU(s)", "mps": "Metal device", "cpu": "CPU core(s)"}[kind]
-        raise ConfigError(f"trainer.devices = {count} asks for more than this machine has: {has} {noun}.")
-    return count
+        raise ConfigError(f"trainer.devices = '{text}' is not a number; give e.g. trainer.devices=2, or auto.")
+    if int(text) > has:
+        noun = "CUDA GPU(s)" if kind == "gpu" else "CPU core(s)"
+        raise ConfigError(f"trainer.devices = {text} asks for more than this machine has: {has} {noun}.")
+    return int(text)
+
+
+def ranks(experiment: Experiment) -> int:
+    """The number of ranks on all machines."""
+    return devices(experiment) * experiment.trainer.num_nodes
 
 
 def check_machine(experiment: Experiment) -> None:
@@ -107,23 +109,16 @@ def check_machine(experiment: Experiment) -> None:
         raise ConfigError("trainer.precision = '16' needs a GPU; use 32 or bf16 on the CPU.")
 
 
-def _callbacks(experiment: Experiment, folder: Path, clock: PhaseClock, every: int) -> list[Callback]:
-    checkpoints = folder / "checkpoints"
-    ranks = devices(experiment)
-    ranks = torch.cuda.device_count() if ranks == "auto" and accelerator(experiment) == "gpu" else ranks
-    pairs = experiment.data.batch_size * experiment.trainer.accumulate * (ranks if isinstance(ranks, int) else 1)
+def _callbacks(
+    experiment: Experiment, folder: Path, clock: PhaseClock, every: int, writer: AtomicCheckpointIO
+) -> list[Callback]:
+    pairs = experiment.data.batch_size * experiment.trainer.accumulate * ranks(experiment)
     callbacks: list[Callback] = [
         Panels(folder / "figures", every),
-        Throughput(clock, pairs * experiment.trainer.num_nodes),
+        Throughput(clock, pairs),
         ValidateAtEnd(),
-        Checkpoints(checkpoints, experiment.checkpoint.every_steps, experiment.checkpoint.keep),
-        ModelCheckpoint(
-            checkpoints,
-            "best",
-            monitor="validation/ap",
-            mode="max",
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
+        Checkpoints(
+            writer, folder / "checkpoints", experiment.checkpoint.every_steps, every, experiment.checkpoint.keep
         ),
     ]
     if experiment.trainer.progress_bar:

@@ -2,15 +2,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student_t
 
 from descriptors.batch import Described
-from descriptors.metrics import PairMetrics, exact_average_precision, match_errors_px
+from descriptors.metrics import PairMetrics, exact_average_precision, interval, match_errors_px
 from tests import oracles
 from tests.mining.scenes import FIELDS, scene
 
 
 def joined(parts):
     return Described(*(torch.cat([getattr(part, field) for part in parts]) for field in FIELDS))
+
+
+def photos(count):
+    return torch.arange(count)
 
 
 def pair(seed, keypoints=6, valid_share=0.8):
@@ -37,19 +42,19 @@ def test_a_network_that_says_the_same_of_everything_gets_no_credit():
     same = torch.nn.functional.normalize(torch.ones_like(query.descriptor), dim=1)
     flat = [Described(same, p.image, p.keypoint, p.xy, p.valid) for p in (query, positive)]
     metric = PairMetrics()
-    metric.update(*flat, GALLERY, 1)
+    metric.update(*flat, GALLERY, photos(1))
     negatives = 5 + int(GALLERY.valid.sum())
     gallery_same = torch.ones_like(GALLERY.descriptor)
     assert metric.compute()["ap"] >= 1 / (1 + negatives)
     metric.reset()
-    metric.update(*flat, Described(gallery_same, *(getattr(GALLERY, f) for f in FIELDS[1:])), 1)
+    metric.update(*flat, Described(gallery_same, *(getattr(GALLERY, f) for f in FIELDS[1:])), photos(1))
     assert metric.compute()["ap"] == pytest.approx(1 / (1 + negatives), rel=1e-5)
 
 
 def test_perfect_descriptors_are_perfect():
     query, _ = pair(1, valid_share=1.0)
     metric = PairMetrics()
-    metric.update(query, query, Described(*(getattr(GALLERY, f)[:0] for f in FIELDS)), 1)
+    metric.update(query, query, Described(*(getattr(GALLERY, f)[:0] for f in FIELDS)), photos(1))
     figures = metric.compute()
     assert figures["ap"] == 1
     assert figures["accuracy@1px"] == 1
@@ -57,23 +62,31 @@ def test_perfect_descriptors_are_perfect():
 
 def test_result_does_not_depend_on_how_pairs_are_batched_or_ranked():
     pairs = [pair(seed, valid_share=0.3 if seed == 2 else 0.9) for seed in range(6)]
-    together, apart = PairMetrics(), [PairMetrics(), PairMetrics()]
-    together.update(*(joined([p[side] for p in pairs]) for side in (0, 1)), GALLERY, 6)
-    for number, (query, positive) in enumerate(pairs):
-        apart[number % 2].update(query, positive, GALLERY, 1)
-    sums = {s: getattr(apart[0], s) + getattr(apart[1], s) for s in ("sums", "squares", "pairs")}
-    for name, value in sums.items():
-        torch.testing.assert_close(getattr(together, name), value)
+    together, apart = PairMetrics(), PairMetrics()
+    together.update(*(joined([p[side] for p in pairs]) for side in (0, 1)), GALLERY, photos(6))
+    for number in (4, 1, 5, 0, 2, 3):
+        apart.update(*pairs[number], GALLERY, torch.tensor([number]))
+    torch.testing.assert_close(apart.compute(), together.compute())
+
+
+def test_interval_takes_photos_as_independent_not_pairs():
+    generator = torch.Generator().manual_seed(0)
+    photo = torch.arange(12).repeat_interleave(3)
+    alike = torch.rand(12, generator=generator, dtype=torch.float64).repeat_interleave(3)
+    values = alike.numpy()[::3]
+    expected = student_t.ppf(0.975, 11) * values.std(ddof=1) / 12**0.5  # three equal pairs say no more than one
+    assert interval(alike, photo).item() == pytest.approx(expected)
+    assert interval(alike, torch.zeros_like(photo)).isnan()
 
 
 def test_the_same_photo_twice_in_a_batch_is_two_pairs():
     first, second = pair(3), pair(4)
     once = PairMetrics()
     for query, positive in (first, second):
-        once.update(query, positive, GALLERY, 1)
+        once.update(query, positive, GALLERY, torch.tensor([7]))
     twice = PairMetrics()
-    twice.update(*(joined([first[side], second[side]]) for side in (0, 1)), GALLERY, 2)
-    torch.testing.assert_close(twice.compute(), once.compute())
+    twice.update(*(joined([first[side], second[side]]) for side in (0, 1)), GALLERY, torch.tensor([7, 7]))
+    torch.testing.assert_close(twice.compute(), once.compute(), equal_nan=True)
 
 
 def test_match_error_is_the_distance_to_the_true_place():
@@ -87,6 +100,5 @@ def test_match_error_is_the_distance_to_the_true_place():
 
 def test_pairs_without_keypoints_do_not_count():
     metric = PairMetrics()
-    metric.update(*pair(5, valid_share=0.0), GALLERY, 1)
-    assert metric.pairs == 0
+    metric.update(*pair(5, valid_share=0.0), GALLERY, photos(1))
     assert metric.compute()["ap"].isnan()

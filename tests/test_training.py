@@ -65,17 +65,24 @@ def test_training_changes_the_weights_and_lowers_the_loss_it_trains_on(tmp_path,
     assert any(not torch.equal(early[key], late[key]) for key in early)
 
 
-@pytest.mark.parametrize("stop", [2, 3, 5])
-def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(stop, tmp_path, photo_folder, monkeypatch):
+@pytest.mark.parametrize(("stop", "validate"), [(2, 2), (3, 3), (3, 2), (5, 1)])
+def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(stop, validate, tmp_path, photo_folder, monkeypatch):
     monkeypatch.setattr("descriptors.data.module.LEAST_EPOCH_STEPS", 3)  # so that 3 is the end of an epoch
     words = [f"data.root={photo_folder}", "trainer.max_steps=6", "checkpoint.every_steps=1", "checkpoint.keep=9"]
     words += ["miner.refresh_epochs=1", "trainer.accumulate=2", "data.batch_size=2"]
+    words += [f"validation.every_steps={validate}"]
     assert train("gd_mining", tmp_path / "whole", *words) == 0
     checkpoint = tmp_path / "whole" / "checkpoints" / f"step={stop:08d}.ckpt"
     assert train("gd_mining", tmp_path / "resumed", *words, f"resume={checkpoint}") == 0
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     assert resumed.keys() == whole.keys()
+    first, second = (json.loads((tmp_path / run / "summary.json").read_text()) for run in ("whole", "resumed"))
+    assert first["best_step"] == second["best_step"]
+    for key in ("untrained", "trained", "counts"):
+        assert second[key] == first[key], key
+    exported = [read_weights(tmp_path / run / "weights.safetensors")[0] for run in ("whole", "resumed")]
+    assert all(torch.equal(exported[0][key], exported[1][key]) for key in exported[0])
 
 
 def test_a_signal_saves_and_resume_auto_goes_on(tmp_path, photo_folder):

@@ -128,8 +128,9 @@ class PairDataModule(LightningDataModule):
         return thumbnail_batches(thumbnails, device, self.settings.workers)
 
     def content_hash(self) -> str:
-        """Hash of the photos' contents, their split and the size at which they are compared."""
-        digest = hashlib.blake2b(repr((self.generator.settings.crop_size, self.train_photos)).encode(), digest_size=16)
+        """Hash of the photos' contents, their scenes and split, and the size at which they are compared."""
+        size = self.generator.settings.crop_size
+        digest = hashlib.blake2b(repr((size, self.train_photos, self.index.scenes)).encode(), digest_size=16)
         for content in self.index.hashes:
             digest.update(content.encode())
         return digest.hexdigest()

@@ -69,16 +69,16 @@ class PhotoIndex:
         """Decodes photo number `photo`: (h, w, 3) uint8 RGB of the size in the index, cut out where it is a tile.
 
         Raises:
-            RuntimeError: naming the photo, if its file changed or vanished since it was indexed.
+            ValueError: naming the photo, if its file changed or vanished since it was indexed.
         """
         path, tile = self.root / self.files[photo], self.tiles[photo]
         try:
             pixels = decode(path) if tile is None else _cut(path, tile)
         except UndecodableError as error:
-            raise RuntimeError(f"{_CHANGED.format(name=self.names[photo])} {error}") from error
+            raise ValueError(f"{_CHANGED.format(name=self.names[photo])} {error}") from error
         if pixels.shape[:2] != self.sizes[photo]:
             found, indexed = "{1} x {0} px".format(*pixels.shape), "{1} x {0} px".format(*self.sizes[photo])
-            raise RuntimeError(f"{_CHANGED.format(name=self.names[photo])} It was {indexed} and is now {found}.")
+            raise ValueError(f"{_CHANGED.format(name=self.names[photo])} It was {indexed} and is now {found}.")
         return pixels
 
 

@@ -88,7 +88,7 @@ class PhotoDataset(Dataset[PhotoBatch]):
         """The sample (draw, photo), where draw tells repeated samples of a photo apart, e.g. the step.
 
         Raises:
-            RuntimeError: naming the photo, if its file changed since it was indexed.
+            ValueError: naming the photo, if its file changed since it was indexed.
         """
         draw, photo = key
         sample_key = key_of(self.seed, draw, photo)

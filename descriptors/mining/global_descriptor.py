@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoModel
 
 from descriptors.networks.network import ImageNetNormalisation
@@ -22,6 +23,9 @@ class PretrainedEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) float in [0, 1] -> (B, C), or (B, C, h, w) of a convolutional model."""
+        side = getattr(self.model.config, "image_size", None)
+        if isinstance(side, int):  # a transformer of one image size
+            pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True, align_corners=False)
         output: Any = self.model(self.normalise(pixels))
         hidden: Tensor = output.last_hidden_state
         return hidden if hidden.ndim == 4 else hidden.mean(1)

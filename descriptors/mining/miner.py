@@ -52,7 +52,7 @@ class Miner(Callback):
         """
         parts = [self._hardest(anchors, pool) for _, anchors in chunks(query, self._anchors_at_once(query, pool))]
         index, best = (torch.cat(column) for column in zip(*parts, strict=True))
-        valid = best > -torch.inf
+        valid = (best > -torch.inf).logical_and_(query.valid[:, None])
         return Negatives(index.masked_fill_(~valid, 0), valid)
 
     def _anchors_at_once(self, query: Described, pool: Described) -> int:
@@ -65,12 +65,18 @@ class Miner(Callback):
         best = query.descriptor.new_full((len(query.valid), self.top_k), -torch.inf)
         index = torch.zeros_like(best, dtype=torch.int64)
         for start, part in chunks(pool, self.chunk):
-            score = self.score(query, part)
-            score.masked_fill_(~self._allowed(query, part), -torch.inf)
-            top, place = score.topk(min(self.top_k, score.shape[1]))
+            top, place = self._best_of(query, part)
             best, order = torch.cat([best.to(top.dtype), top], 1).topk(self.top_k)
             index = torch.cat([index, place + start], 1).gather(1, order)
         return index, best
+
+    def _best_of(self, query: Described, pool: Described) -> tuple[Tensor, Tensor]:
+        """The highest admissible scores (N, <= K) and their places; few passes, for all but the product is memory's."""
+        score = self.score(query, pool)
+        allowed = self.admissible(query, pool).logical_and_(pool.valid[None])
+        torch.where(allowed, score, score.new_full((), -torch.inf), out=score)
+        best, place = score.topk(min(self.top_k, score.shape[1]))
+        return best, place
 
     def _allowed(self, query: Described, pool: Described) -> Tensor:
         return self.admissible(query, pool).logical_and_(query.valid[:, None]).logical_and_(pool.valid[None])

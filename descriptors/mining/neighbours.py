@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +18,7 @@ class NeighbourTable:
     """The neighbours of each photo, most alike first."""
 
     index: Tensor  # (photos, n) int64 photo numbers, -1 where there is none
+    place: Tensor  # (photos,) int64; equal numbers may show one place: the same scene, or too much alike
     left_out: int  # candidates refused because they may show the same place
 
 
@@ -69,8 +73,10 @@ def find_neighbours(
     ceiling = _ceiling(similarity[:, 0], look_alike_percentile)
     alike = similarity > ceiling
     kept = (found & ~alike).int().argsort(dim=1, descending=True, stable=True)[:, :count]
-    index = index.masked_fill(~found | alike, -1).gather(1, kept)
-    return NeighbourTable(_padded(index, count), int((alike & found).sum()))
+    chosen = index.masked_fill(~found | alike, -1).gather(1, kept)
+    pairs = (alike & found).nonzero()
+    place = _places(scene, torch.stack([pairs[:, 0], index[pairs[:, 0], pairs[:, 1]]], 1))
+    return NeighbourTable(_padded(chosen, count), place, len(pairs))
 
 
 def _top_similar(unit: Tensor, known: Tensor, scene: Tensor, count: int, chunk: int) -> tuple[Tensor, Tensor]:
@@ -87,6 +93,21 @@ def _ceiling(nearest: Tensor, percentile: float) -> Tensor:
     if percentile >= 100 or not len(finite):
         return nearest.new_tensor(torch.inf)
     return finite.sort().values[int(percentile / 100 * (len(finite) - 1))]
+
+
+def _places(scene: Tensor, alike: Tensor) -> Tensor:
+    """(photos,) int64 places: scenes, joined where a photo of one is too much like a photo of another.
+
+    Args:
+        scene: (photos,) int64.
+        alike: (pairs, 2) int64 photo numbers.
+    """
+    count = len(scene)
+    numbers = scene.unique(return_inverse=True)[1].cpu().numpy() + count  # a node for each photo and for each scene
+    first, second = alike.cpu().numpy().T
+    rows, columns = np.concatenate([np.arange(count), first]), np.concatenate([numbers, second])
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(2 * count, 2 * count))
+    return torch.from_numpy(connected_components(graph, directed=False)[1][:count]).long()
 
 
 def _padded(index: Tensor, count: int) -> Tensor:

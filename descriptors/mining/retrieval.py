@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
+from descriptors.batch import Described
 from descriptors.distributed import gather, rank, world_size
 from descriptors.mining.in_batch import InBatchMiner
 from descriptors.mining.neighbours import NeighbourTable, describe_photos, find_neighbours
@@ -71,7 +73,17 @@ class RetrievalMiner(InBatchMiner):
         self.left_out = 0
         self.refreshed_at_step = -1
         self._table = torch.empty(0, neighbours, dtype=torch.int64)
+        self._place = torch.empty(0, dtype=torch.int64)  # (photos,) equal numbers may show one place
         self._restored: Tensor | None = None
+
+    def admissible(self, query: Described, pool: Described) -> Tensor:
+        """As of `InBatchMiner`, but no retrieved keypoint of a photo that may show the query's place."""
+        allowed = super().admissible(query, pool)
+        if not len(self._place):
+            return allowed
+        self._place = self._place.to(query.image.device)
+        place = self._place[pool.image.clamp_min(0)].where(pool.xy[:, 0].isnan(), -1)  # of retrieved keypoints only
+        return allowed.logical_and_(self._place[query.image.clamp_min(0), None] != place)
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         source = _source(trainer)
@@ -79,8 +91,10 @@ class RetrievalMiner(InBatchMiner):
             self._refresh(source, module, step=0)
         elif self._restored.shape != source.neighbours.shape:
             raise ValueError(
-                f"the checkpoint's neighbour table is for {len(self._restored)} photos, the data has "
-                f"{len(source.neighbours)}; resume with the data.root of the first run, or start a new run."
+                "the checkpoint's neighbour table is of {} photos x {} neighbours, this run's of {} x {}; resume with "
+                "the data.root and miner.neighbours of the first run.".format(
+                    *self._restored.shape, *source.neighbours.shape
+                )
             )
         else:
             source.neighbours.copy_(self._restored)
@@ -95,17 +109,23 @@ class RetrievalMiner(InBatchMiner):
             self._refresh(source, module, trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"table": self._table, "refreshed_at_step": self.refreshed_at_step, "left_out": self.left_out}
+        return {
+            "table": self._table,
+            "place": self._place,
+            "refreshed_at_step": self.refreshed_at_step,
+            "left_out": self.left_out,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = self._table = state_dict["table"]
+        self._place = state_dict["place"]
         self.refreshed_at_step = int(state_dict["refreshed_at_step"])
         self.left_out = int(state_dict["left_out"])
 
     def _refresh(self, source: NeighbourSource, module: LightningModule, step: int) -> None:
         table = self._table_for(source, module, keep=step == 0 or self.encoder is not None)
         source.neighbours.copy_(table.index)
-        self._table = table.index.cpu().clone()
+        self._table, self._place = table.index.clone(), table.place.clone()
         self.left_out = table.left_out
         self.refreshed_at_step = step
 
@@ -133,7 +153,7 @@ class RetrievalMiner(InBatchMiner):
         described = described.masked_fill(described == -torch.inf, torch.nan)
         scene = source.scenes.to(module.device)
         table = find_neighbours(described, scene, source.neighbours.shape[1], self.look_alike_percentile)
-        return NeighbourTable(table.index.cpu(), table.left_out)
+        return NeighbourTable(table.index.cpu(), table.place.cpu(), table.left_out)
 
     def _key(self, source: NeighbourSource, encoder: torch.nn.Module) -> str:
         digest = hashlib.blake2b(source.content_hash().encode(), digest_size=12)
@@ -157,7 +177,7 @@ def _source(trainer: Trainer) -> NeighbourSource:
 def _read(path: Path) -> NeighbourTable | None:
     try:
         stored = torch.load(path, weights_only=True)
-        return NeighbourTable(stored["index"], int(stored["left_out"]))
+        return NeighbourTable(stored["index"], stored["place"], int(stored["left_out"]))
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
@@ -166,7 +186,10 @@ def _read(path: Path) -> NeighbourTable | None:
 
 
 def _write(path: Path, table: NeighbourTable) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
-    torch.save({"index": table.index, "left_out": table.left_out}, aside)
-    aside.replace(path)
+    aside = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"index": table.index, "place": table.place, "left_out": table.left_out}, aside)
+        aside.replace(path)
+    except (OSError, RuntimeError) as error:
+        log.warning("%s can't be written (%s); the next run builds the neighbour table again.", path, error)

@@ -1,6 +1,6 @@
 """Which networks there are, and how the settings make one."""
 
-from descriptors.choice import Table, choose
+from descriptors.choice import Table, make
 from descriptors.networks.caps import Caps
 from descriptors.networks.compact import Compact
 from descriptors.networks.l2net import L2Net
@@ -16,5 +16,5 @@ NETWORKS: Table = {
 
 def build_network(settings: NetworkSettings) -> DescriptorNetwork:
     """The network by name, or `package.module:Class` called with the settings."""
-    network: DescriptorNetwork = choose(NETWORKS, settings.name)(settings)
+    network: DescriptorNetwork = make(NETWORKS, settings.name, settings)
     return network

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descriptors.mining.neighbours import describe_photos, find_neighbours, generalised_mean
+from descriptors.mining.neighbours import _places, describe_photos, find_neighbours, generalised_mean
 from tests import oracles
 
 
@@ -49,8 +49,18 @@ def test_look_alikes_above_the_percentile_are_left_out_and_counted():
     assert table.left_out >= 2
     assert 1 not in table.index[0]
     assert 0 not in table.index[1]
+    assert table.place[0] == table.place[1]
     unguarded = find_neighbours(described, torch.arange(40), 3, look_alike_percentile=100)
     assert unguarded.index[0, 0] == 1
+    assert len(unguarded.place.unique()) == 40
+
+
+def test_places_are_scenes_joined_by_look_alikes():
+    scene, alike = torch.tensor([7, 7, 3, 4, 5]), torch.tensor([[1, 3], [3, 4]])
+    place = _places(scene, alike)
+    assert place[0] == place[1] == place[3] == place[4]
+    assert place[2] != place[0]
+    assert (_places(scene, alike[:0]) == torch.tensor([0, 0, 1, 2, 3])).all()
 
 
 def test_photos_never_met_have_no_row():

@@ -1,0 +1,89 @@
+"""Where a run goes on from, and what of the first part goes with it."""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from descriptors.checkpoints import CheckpointError, check_same_run, newest_checkpoint, read_checkpoint
+from descriptors.config import flat, to_plain
+from descriptors.saving import BEST
+from descriptors.schema import Experiment
+
+log = logging.getLogger(__name__)
+
+HARMLESS = ("output_dir:", "resume:", "logger:", "name:", "trainer.progress_bar:", "data.workers:", "data.cache_dir:")
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A checkpoint that a run goes on from."""
+
+    path: Path
+    step: int
+    summary: dict[str, Any]  # of the run so far
+    best_step: int | None  # of the best validation so far
+
+
+def resume_of(experiment: Experiment) -> Resume | None:
+    """The checkpoint that `resume` asks for, read and checked; None for a fresh run.
+
+    Raises:
+        CheckpointError: when it is missing, damaged, or of another network.
+    """
+    path = _path(experiment)
+    if path is None:
+        return None
+    checkpoint = read_checkpoint(path)
+    check_same_run(checkpoint, to_plain(experiment), path)
+    _name_changes(checkpoint["experiment"], to_plain(experiment))
+    best: dict[str, Any] = next((state["best"] for state in checkpoint["callbacks"].values() if "best" in state), {})
+    return Resume(path, int(checkpoint["global_step"]), dict(checkpoint["summary"]), best.get("step"))
+
+
+def carry_over(resume: Resume, folder: Path) -> None:
+    """Brings the curves and the best checkpoint so far into the folder of the resumed run."""
+    checkpoints = resume.path.parent
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    metrics, here = checkpoints.parent / "metrics.csv", folder / "metrics.csv"
+    if metrics.is_file() and not here.exists():
+        shutil.copyfile(metrics, here)
+    if resume.best_step is None:
+        return
+    target = folder / "checkpoints" / BEST
+    for path in (checkpoints / BEST, checkpoints / f"step={resume.best_step:08d}.ckpt", resume.path):
+        if _is_of_step(path, resume.best_step):
+            if path.resolve() != target.resolve():
+                shutil.copyfile(path, target)
+            return
+    target.unlink(missing_ok=True)
+    log.warning("the best checkpoint so far (step %d) is gone; the best of what follows is kept.", resume.best_step)
+
+
+def _path(experiment: Experiment) -> Path | None:
+    if experiment.resume is None:
+        return None
+    if experiment.resume != "auto":
+        return Path(experiment.resume).expanduser()
+    root = Path(experiment.output_dir).expanduser() if experiment.output_dir else Path("runs") / experiment.name
+    newest = newest_checkpoint(root)
+    if newest is None:
+        log.warning("resume=auto: there is no checkpoint under %s; a fresh run starts.", root)
+    return newest
+
+
+def _is_of_step(path: Path, step: int) -> bool:
+    try:
+        return int(read_checkpoint(path)["global_step"]) == step
+    except CheckpointError:
+        return False
+
+
+def _name_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    old, new = flat(before), flat(now)
+    changed = [f"{key}: {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key]]
+    changed = [line for line in changed if not line.startswith(HARMLESS)]
+    if changed:
+        log.warning("resuming with other settings than the run began with: %s", "; ".join(changed))
