@@ -48,7 +48,7 @@ class PairBatch:
     positive: Crops
     neighbour: Crops | None
     homography: Tensor  # (B, 3, 3) float: anchor px -> positive px
-    counts: dict[str, Tensor]  # telemetry, e.g. {"stylized": 0-dim float}: what was done or skipped in this batch
+    counts: dict[str, Tensor]  # e.g. {"stylized": 0-dim float}: how many were met, skipped, missing in this batch
 
 
 @dataclass(frozen=True)

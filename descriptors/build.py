@@ -13,7 +13,7 @@ from descriptors.config import to_plain
 from descriptors.data.bundled import bundled_index
 from descriptors.data.folder import index_folder
 from descriptors.data.module import PairDataModule
-from descriptors.data.photo_index import PhotoIndex
+from descriptors.data.photo_index import PhotoIndex, split
 from descriptors.data.thumbnails import thumbnail
 from descriptors.distributed import is_main
 from descriptors.losses import AveragePrecisionLoss, InfoNCELoss, TripletLoss
@@ -23,10 +23,10 @@ from descriptors.module import DescriptorModule
 from descriptors.networks.choice import build_network
 from descriptors.pairs.generator import PairGenerator
 from descriptors.pairs.keypoints import StoredKeypoints
-from descriptors.pairs.stylization import ColourTransport
+from descriptors.pairs.stylization import WITH_PHOTOS, ColourTransport
 from descriptors.schema import Experiment, LossSettings, MinerSettings, PairSettings, StylizationSettings
 
-STYLE_PHOTOS = 256  # photos of a style folder whose statistics are kept
+STYLE_PHOTOS, STYLE_SIDE = 256, 96  # at most so many style photos, of that many px: only their statistics count
 
 LOSSES: Table = {
     "average_precision": lambda s: AveragePrecisionLoss(s.bins),
@@ -97,24 +97,35 @@ def data_module(experiment: Experiment, index: PhotoIndex, needs_neighbours: boo
         index,
         experiment.data,
         experiment.validation,
-        pair_generator(pairs, cache_dir(experiment)),
-        pair_generator(validation_pairs(pairs), cache_dir(experiment)),
+        pair_generator(pairs, style_photos(pairs.stylization, index, cache_dir(experiment))),
+        pair_generator(validation_pairs(pairs), None),
         experiment.seed,
         neighbours=min(experiment.miner.neighbours, len(index) - 1) if needs_neighbours else 0,
         accumulate=experiment.trainer.accumulate,
-        styles=_folder(copies, "pairs.stylization.folder") if copies else None,
+        styles=_folder(copies) if copies else None,
         keypoints=StoredKeypoints(stored) if stored else None,
         clock=clock,
     )
 
 
-def pair_generator(settings: PairSettings, cache: Path) -> PairGenerator:
+def pair_generator(settings: PairSettings, photos: torch.Tensor | None) -> PairGenerator:
     """The generator with its styler, if it has one."""
-    styling = settings.stylization
-    if styling.method != "colour_transport":
+    if settings.stylization.method != "colour_transport":
         return PairGenerator(settings, None)
-    photos = _style_photos(styling, settings.crop_size, cache) if styling.styles == "folder" else None
-    return PairGenerator(settings, ColourTransport(styling, photos))
+    return PairGenerator(settings, ColourTransport(settings.stylization, photos))
+
+
+def style_photos(settings: StylizationSettings, index: PhotoIndex, cache: Path) -> torch.Tensor | None:
+    """(S, 3, side, side) float in [0, 1] photos whose colours are styles: the folder's, or training photos."""
+    if settings.method != "colour_transport" or settings.styles not in WITH_PHOTOS:
+        return None
+    if settings.styles == "folder":
+        index = index_folder(_folder(settings.folder), 16, cache, progress=False)
+        numbers = list(range(len(index)))
+    else:
+        numbers = sorted(split(index)[0], key=index.hashes.__getitem__)
+    photos = [thumbnail(index.load(number), STYLE_SIDE) for number in numbers[:STYLE_PHOTOS]]
+    return torch.stack([torch.from_numpy(photo).permute(2, 0, 1) for photo in photos]).float() / 255
 
 
 def validation_pairs(settings: PairSettings) -> PairSettings:
@@ -138,13 +149,7 @@ def _retrieval_miner(settings: MinerSettings, cache: Path) -> RetrievalMiner:
     )
 
 
-def _style_photos(settings: StylizationSettings, side: int, cache: Path) -> torch.Tensor:
-    index = index_folder(_folder(settings.folder, "pairs.stylization.folder"), 16, cache, progress=False)
-    photos = [thumbnail(index.load(photo), side) for photo in range(min(len(index), STYLE_PHOTOS))]
-    return torch.stack([torch.from_numpy(photo).permute(2, 0, 1) for photo in photos]).float() / 255
-
-
-def _folder(path: str | None, key: str) -> Path:
+def _folder(path: str | None) -> Path:
     if path is None or not Path(path).expanduser().is_dir():
-        raise ConfigError(f"{key} = {path}: there is no such folder.")
+        raise ConfigError(f"pairs.stylization.folder = {path}: there is no such folder.")
     return Path(path).expanduser()

@@ -86,6 +86,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error.__context__ or error
-    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
-    return " ".join(text.split())[:120]
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    return " ".join(str(error).split())[:120]

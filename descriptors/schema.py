@@ -46,7 +46,9 @@ class StylizationSettings:
     method: str = option("colour_transport", ("none", "colour_transport", "stored"))
     probability: float = option(0.7, minimum=0, maximum=1)
     mode: str = option("mixed", ("global", "local", "mixed"))
-    styles: str = option("mixed", ("batch", "folder", "presets", "mixed"))  # mixed: batch or presets, by coin
+    # The style of another photo of the batch, of a training photo, of the folder's photos, or a built-in light; mixed:
+    # training photos or lights, by coin. Only with `batch` does a pair depend on which photos share its rank.
+    styles: str = option("mixed", ("batch", "photos", "folder", "presets", "mixed"))
     strength: float = option(1.0, minimum=0, maximum=1)  # 0 keeps the photo, 1 takes the style's statistics
     folder: str | None = None  # style photos (styles=folder), or the stylized copies (method=stored)
 

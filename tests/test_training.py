@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import torch
 from descriptors import config
 from descriptors.checkpoints import read_checkpoint
 from descriptors.cli import main
+from descriptors.figures import read_history
+from descriptors.mining import InBatchMiner
 from descriptors.weights import read_weights
 
 SMALL = [
@@ -58,11 +61,13 @@ def test_every_experiment_trains_two_steps_and_leaves_a_whole_run_folder(name, t
     assert config.load(str(run / "config.yaml")).name == name
 
 
-def test_training_changes_the_weights_and_lowers_the_loss_it_trains_on(tmp_path, photo_folder):
-    words = [f"data.root={photo_folder}", "trainer.max_steps=6", "checkpoint.every_steps=3", "optimizer.warmup_steps=0"]
+def test_training_lowers_the_loss(tmp_path, photo_folder):
+    words = [f"data.root={photo_folder}", "trainer.max_steps=60", "optimizer.warmup_steps=0"]
+    words += ["pairs.stylization.method=none", "pairs.photometric.preset=none"]
     assert train("in_batch_full", tmp_path, *words) == 0
-    early, late = weights(tmp_path, "step=00000003"), weights(tmp_path)
-    assert any(not torch.equal(early[key], late[key]) for key in early)
+    losses = read_history(tmp_path / "metrics.csv").series("train/loss")
+    assert len(losses) == 60
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
 
 
 @pytest.mark.parametrize(("stop", "validate"), [(2, 2), (3, 3), (3, 2), (5, 1)])
@@ -172,7 +177,7 @@ def test_bad_checkpoints_end_with_one_sentence(capsys, tmp_path, photo_folder):
 @pytest.mark.slow
 def test_two_ranks_train_like_one_rank_with_twice_the_batch(name, tmp_path, photo_folder):
     common = [*SMALL, f"data.root={photo_folder}", "trainer.max_steps=3", "trainer.accelerator=cpu", "logger=none"]
-    common += ["pairs.stylization.styles=presets", "network.norm=instance", f"data.cache_dir={tmp_path}/cache"]
+    common += ["network.norm=instance", f"data.cache_dir={tmp_path}/cache"]
     runs = {}
     for ranks, share in ((1, 4), (2, 2)):
         folder = tmp_path / f"{ranks}"
@@ -185,3 +190,64 @@ def test_two_ranks_train_like_one_rank_with_twice_the_batch(name, tmp_path, phot
         assert json.loads((folder / "summary.json").read_text())["ranks"] == ranks
     for key, one in runs[1].items():
         torch.testing.assert_close(runs[2][key], one, atol=2e-4, rtol=0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to meet a full disk")
+def test_a_full_disk_ends_with_one_sentence_and_keeps_the_previous_checkpoint(tmp_path, photo_folder, capsys):
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "step=00000002.ckpt.partial").symlink_to("/dev/full")
+    words = [*SMALL, f"data.root={photo_folder}", "trainer.max_steps=4", "checkpoint.every_steps=1"]
+    error = bad(["in_batch", *words, f"output_dir={tmp_path}", f"data.cache_dir={tmp_path}/cache"], capsys)
+    assert "step=00000002.ckpt could not be written (No space left on device" in error
+    assert read_checkpoint(checkpoints / "step=00000001.ckpt")["global_step"] == 1
+    assert not (checkpoints / "step=00000002.ckpt").exists()
+    assert train("in_batch", tmp_path, *words, "resume=auto") == 0
+    assert json.loads((tmp_path / "summary.json").read_text())["steps"] == 4
+
+
+def test_a_folder_that_holds_a_run_is_not_mixed_with_another(tmp_path, photo_folder, capsys):
+    words = [f"data.root={photo_folder}", "trainer.max_steps=1"]
+    assert train("in_batch", tmp_path, *words) == 0
+    error = bad(["in_batch", *SMALL, *words, f"output_dir={tmp_path}", f"data.cache_dir={tmp_path}/cache"], capsys)
+    assert "already holds a run" in error
+
+
+def test_two_runs_of_one_process_have_two_folders(tmp_path, photo_folder, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("descriptors.config.experiments_folder", lambda: config.REPOSITORY / "experiments")
+    words = [*SMALL, f"data.root={photo_folder}", "trainer.max_steps=1", f"data.cache_dir={tmp_path}/cache"]
+    for name in ("in_batch", "in_pair", "in_pair"):
+        assert main(["train", name, *words]) == 0
+    assert len(list((tmp_path / "runs" / "in_batch").iterdir())) == 1
+    assert len(list((tmp_path / "runs" / "in_pair").iterdir())) == 2
+
+
+def test_a_miner_of_ones_own_is_given_its_settings(tmp_path, photo_folder, capsys):
+    words = [f"data.root={photo_folder}", "trainer.max_steps=1", "miner.top_k=3"]
+    assert train("in_batch", tmp_path / "own", *words, "miner.name=tests.test_training:OwnMiner") == 0
+    wrong = [*SMALL, *words, "miner.name=descriptors.mining:InBatchMiner", f"output_dir={tmp_path / 'wrong'}"]
+    assert "called with one argument, a MinerSettings" in bad(["in_batch", *wrong], capsys)
+
+
+class OwnMiner(InBatchMiner):
+    def __init__(self, settings):
+        super().__init__(settings.top_k)
+
+
+def test_what_was_missing_is_counted_over_the_whole_run(tmp_path, photo_folder):
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in sorted(photo_folder.iterdir())[::2]:
+        shutil.copy(path, copies)
+    words = [f"data.root={photo_folder}", f"pairs.stylization.folder={copies}", "trainer.max_steps=4"]
+    assert train("gd_mining_stored", tmp_path / "run", *words, "pairs.stylization.probability=1") == 0
+    counts = json.loads((tmp_path / "run" / "summary.json").read_text())["counts"]
+    assert counts["pairs"] == 16
+    assert counts["stylized"] + counts["style_copies_missing"] == 16
+    assert counts["style_copies_missing"] > 0
+
+
+@pytest.mark.parametrize("words", [["trainer.precision=bf16"], ["network.name=caps", "network.encoder=resnet18"]])
+def test_other_precisions_and_networks_train(words, tmp_path, photo_folder):
+    assert train("gd_mining", tmp_path, f"data.root={photo_folder}", "trainer.max_steps=2", *words) == 0

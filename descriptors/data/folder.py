@@ -65,9 +65,9 @@ def index_folder(
 def _folder(root: Path | str) -> Path:
     root = Path(root).expanduser().absolute()
     if not root.exists():
-        raise ValueError(f"data.root={str(root)!r} does not exist; name a folder of photos.")
+        raise ValueError(f"The photo folder {str(root)!r} does not exist; name a folder of photos.")
     if not root.is_dir():
-        raise ValueError(f"data.root={str(root)!r} is a file; name the folder it lies in.")
+        raise ValueError(f"The photo folder {str(root)!r} is a file; name the folder it lies in.")
     return root
 
 
@@ -144,14 +144,14 @@ def _nothing_usable(root: Path, seen: dict[str, Seen], skipped: dict[str, str], 
         largest = max(seen.values(), key=lambda photo: min(photo.size))
         also = f"; {unreadable}" if unreadable else ""
         return (
-            f"data.root={str(root)!r}: all {len(seen)} photos are too small{also}; the largest is {largest.width} x "
-            f"{largest.height} px and the shorter side must have {min_side} px: lower pairs.crop_size and "
+            f"The photo folder {str(root)!r}: all {len(seen)} photos are too small{also}; the largest is "
+            f"{largest.width} x {largest.height} px and the shorter side must have {min_side} px: lower pairs.crop_size and "
             "data.photo_size, or use larger photos."
         )
     if unreadable:
-        return f"data.root={str(root)!r} holds no usable photo: {unreadable}; replace them or name another folder."
+        return f"The photo folder {str(root)!r} holds no usable photo: {unreadable}; replace them or name another."
     suffixes = ", ".join(sorted(SUFFIXES))
-    return f"data.root={str(root)!r} holds no photo; found {_inventory(root)}. Photos end in {suffixes}."
+    return f"The photo folder {str(root)!r} holds no photo; found {_inventory(root)}. Photos end in {suffixes}."
 
 
 def _inventory(root: Path) -> str:

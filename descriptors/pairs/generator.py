@@ -144,17 +144,17 @@ class PairGenerator:
 
 
 def _counts(real: Tensor, stylized: Tensor, anchor: Crops, neighbour: Crops | None) -> dict[str, Tensor]:
-    """Telemetry over real photos: a share (`stylized`), means a crop (`*keypoints`), and numbers of rows (the rest)."""
-    photos = real.sum().clamp_min(1)
+    """Numbers of this batch: real pairs, stylized positives, keypoints, and what was missing."""
     counts = {
-        "stylized": stylized.sum() / photos,
-        "keypoints": anchor.valid.sum() / photos,
+        "pairs": real.sum().float(),
+        "stylized": stylized.sum().float(),
+        "keypoints": anchor.valid.sum().float(),
         "crops_without_keypoints": (real & ~anchor.valid.any(1)).sum().float(),
     }
     if neighbour is not None:
         present = real & (neighbour.image >= 0)
         counts["anchors_without_neighbour"] = (real & ~present).sum().float()
-        counts["neighbour_keypoints"] = neighbour.valid.sum() / present.sum().clamp_min(1)
+        counts["neighbour_keypoints"] = neighbour.valid.sum().float()
         counts["crops_without_keypoints"] += (present & ~neighbour.valid.any(1)).sum()
     return counts
 

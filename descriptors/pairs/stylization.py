@@ -17,7 +17,8 @@ from descriptors.pairs.transport import Statistics, apply_map, colour_statistics
 from descriptors.randomness import Draws, mix
 from descriptors.schema import StylizationSettings
 
-KEEP, BATCH, FOLDER, PRESET = range(4)  # a row's source of style
+KEEP, BATCH, PHOTO, PRESET = range(4)  # a row's source of style
+WITH_PHOTOS = ("photos", "folder", "mixed")  # the choices of `styles` that need style photos
 CELLS = 4  # windows along each side with mode=local
 GAIN = (0.3, 1.8)  # least and greatest stretch of any colour direction: keeps texture, does not blow up noise
 FIELD_CELLS, FIELD_STOPS = 3, 0.8  # the light's intensity
@@ -27,7 +28,7 @@ FIELD_CELLS, FIELD_STOPS = 3, 0.8  # the light's intensity
 class StylePlan:
     """Which style each of B rows takes."""
 
-    source: Tensor  # (B,) int64: KEEP, BATCH, FOLDER or PRESET
+    source: Tensor  # (B,) int64: KEEP, BATCH, PHOTO or PRESET
     index: Tensor  # (B,) int64: the partner's row, the style photo's number or the preset's number
     local: Tensor  # (B,) bool: maps that vary over the photo
     without_partner: Tensor  # 0-dim int64: rows that take a preset because the batch has no other real photo
@@ -38,13 +39,14 @@ class ColourTransport:
 
     Args:
         settings: `styles` and `mode` choose, `strength` blends, `folder` is the caller's business.
-        style_photos: (S, 3, h, w) float RGB in [0, 1] without padding, for styles=folder; else None.
+        style_photos: (S, 3, h, w) float RGB in [0, 1] without padding, for styles=photos, folder or
+            mixed; else unused.
     """
 
     def __init__(self, settings: StylizationSettings, style_photos: Tensor | None = None) -> None:
         self.settings = settings
         self.styles: dict[int, Statistics] = {}  # of the style photos, by windows along each side
-        if settings.styles == "folder":
+        if settings.styles in WITH_PHOTOS:
             self.styles = {cells: _of_style_photos(style_photos, cells) for cells in (1, CELLS)}
 
     def __call__(self, pixels: Tensor, inside: Tensor, apply: Tensor, draws: Draws) -> Tensor:
@@ -70,19 +72,21 @@ class ColourTransport:
         source = self._sources(draws)
         alone = apply & (source == BATCH) & ~has_partner
         source = torch.where(alone, PRESET, source)
-        index = torch.where(source == BATCH, partner, self._number(draws))
+        index = torch.where(source == BATCH, partner, self._number(source, draws))
         local = draws.coin("local", probability={"global": 0.0, "local": 1.0, "mixed": 0.5}[self.settings.mode])
         return StylePlan(torch.where(apply, source, KEEP), index, local, alone.sum())
 
     def _sources(self, draws: Draws) -> Tensor:
         if self.settings.styles == "mixed":
-            return torch.where(draws.coin("styles"), BATCH, PRESET)
-        return torch.full_like(draws.key, {"batch": BATCH, "folder": FOLDER, "presets": PRESET}[self.settings.styles])
+            return torch.where(draws.coin("styles"), PHOTO, PRESET)
+        source = {"batch": BATCH, "photos": PHOTO, "folder": PHOTO, "presets": PRESET}[self.settings.styles]
+        return torch.full_like(draws.key, source)
 
-    def _number(self, draws: Draws) -> Tensor:
-        """(B,) a style photo's number with styles=folder, else a preset's."""
-        count = len(self.styles[1].mean) if self.styles else len(PRESETS)
-        return (draws.uniform("style") * count).long().clamp_max(count - 1)
+    def _number(self, source: Tensor, draws: Draws) -> Tensor:
+        """(B,) a style photo's number, or a preset's."""
+        photos = len(self.styles[1].mean) if self.styles else 1
+        count = torch.where(source == PHOTO, photos, len(PRESETS))
+        return (draws.uniform("style") * count).long().minimum(count - 1)
 
     @torch.no_grad()
     def restyle(self, pixels: Tensor, inside: Tensor, plan: StylePlan, draws: Draws) -> Tensor:
@@ -114,7 +118,7 @@ class ColourTransport:
         cells = source.mean.shape[1]
         styles: dict[int, Callable[[Tensor], Statistics]] = {
             BATCH: lambda rows: _of_partners(pixels, inside, index[rows], cells),
-            FOLDER: lambda rows: _rows_of(self.styles[cells], index[rows]),
+            PHOTO: lambda rows: _rows_of(self.styles[cells], index[rows]),
             PRESET: lambda rows: relight(_rows_of(source, rows), index[rows], draws.rows(rows)),
         }
         target = source
@@ -154,8 +158,8 @@ def _of_partners(pixels: Tensor, inside: Tensor, partner: Tensor, cells: int) ->
 def _of_style_photos(photos: Tensor | None, cells: int) -> Statistics:
     if photos is None or len(photos) == 0:
         raise ValueError(
-            "pairs.stylization.styles is 'folder' but no style photos were given; "
-            "set pairs.stylization.folder to a folder of photos or choose styles=presets."
+            "pairs.stylization.styles asks for style photos, but none were given; set pairs.stylization.folder to a "
+            "folder of photos with styles=folder, or choose styles=presets."
         )
     inside = torch.ones_like(photos[:, :1], dtype=torch.bool)
     return colour_statistics(_oklab(photos), inside, soft_windows(photos, cells))

@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_reported_and_does_not_stop_the_run(ph
 
 
 def test_a_missing_folder_and_a_file_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"data\.root='.*/missing' does not exist"):
+    with pytest.raises(ValueError, match=r"folder '.*/missing' does not exist"):
         indexed(tmp_path / "missing")
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(ValueError, match=r"photo\.jpg' is a file"):

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from descriptors.pairs import portions, stylization
 from descriptors.pairs.colour import linear_to_oklab, linear_to_srgb, oklab_to_linear, srgb_to_linear
 from descriptors.pairs.illumination import PRESETS, light_field, relight, roll_off_highlights
-from descriptors.pairs.stylization import BATCH, FOLDER, KEEP, PRESET, ColourTransport
+from descriptors.pairs.stylization import BATCH, KEEP, PHOTO, PRESET, WITH_PHOTOS, ColourTransport
 from descriptors.pairs.transport import (
     EPS,
     ColourMap,
@@ -35,7 +35,7 @@ from tests.oracles_colour import (
 
 SEEDS = st.integers(0, 2**31)
 SIDES = st.integers(1, 9)
-STYLES = pytest.mark.parametrize("styles", ["batch", "folder", "presets", "mixed"])
+STYLES = pytest.mark.parametrize("styles", ["batch", "photos", "folder", "presets", "mixed"])
 MODES = pytest.mark.parametrize("mode", ["global", "local", "mixed"])
 
 
@@ -62,7 +62,7 @@ def scene(seed, batch, side=32):
 
 
 def restyler(styles="mixed", mode="mixed", strength=1.0):
-    photos = scene(99, 3, 24) if styles == "folder" else None
+    photos = scene(99, 3, 24) if styles in WITH_PHOTOS else None
     return ColourTransport(StylizationSettings(styles=styles, mode=mode, strength=strength), photos)
 
 
@@ -385,16 +385,17 @@ def test_mixed_styles_and_mixed_modes_are_fair_coins():
     plan = restyler().plan(
         torch.ones(800, 1, 1, 1, dtype=torch.bool), torch.ones(800, dtype=torch.bool), some_draws(800)
     )
-    assert float((plan.source == BATCH).float().mean()) == pytest.approx(0.5, abs=0.07)
+    assert float((plan.source == PHOTO).float().mean()) == pytest.approx(0.5, abs=0.07)
     assert float((plan.source == PRESET).float().mean()) == pytest.approx(0.5, abs=0.07)
     assert float(plan.local.float().mean()) == pytest.approx(0.5, abs=0.07)
     assert set(plan.index[plan.source == PRESET].tolist()) == set(range(len(PRESETS)))
+    assert set(plan.index[plan.source == PHOTO].tolist()) == {0, 1, 2}
 
 
 def test_style_photos_are_all_used():
     inside = torch.ones(100, 1, 1, 1, dtype=torch.bool)
     plan = restyler("folder").plan(inside, torch.ones(100, dtype=torch.bool), some_draws(100))
-    assert plan.source.unique().tolist() == [FOLDER]
+    assert plan.source.unique().tolist() == [PHOTO]
     assert plan.index.unique().tolist() == [0, 1, 2]
 
 
