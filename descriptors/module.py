@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule
 from torch import Tensor, nn
 
-from descriptors.batch import Crops, Described, Negatives, PairBatch
+from descriptors.batch import Crops, Described, PairBatch
 from descriptors.clock import PhaseClock
 from descriptors.distributed import gather_described, mean_over_ranks, rank, world_size
 from descriptors.metrics import PairMetrics
@@ -14,6 +14,7 @@ from descriptors.mining.miner import Miner
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
+from descriptors.similarities import similarities
 from descriptors.telemetry import Step, StepRecord, hardness, sources
 
 
@@ -169,21 +170,6 @@ class DescriptorModule(LightningModule):
 
     def _learning_rate(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
-
-
-def similarities(query: Described, positive: Described, pool: Described, negatives: Negatives) -> tuple[Tensor, Tensor]:
-    """Cosines with gradient, in float32, of each anchor to its positive (N,) and its chosen negatives (N, K).
-
-    Few negatives are gathered row by row, N * K * D numbers; many are taken from the full product, N * P numbers.
-    """
-    anchor = query.descriptor.float()
-    true = (anchor * positive.descriptor.float()).sum(1)
-    candidates = pool.descriptor.float()
-    count, dim = negatives.index.shape[1], anchor.shape[1]
-    if count * dim > len(candidates):
-        return true, (anchor @ candidates.T).gather(1, negatives.index)
-    chosen = candidates.index_select(0, negatives.index.flatten()).view(len(anchor), count, dim)
-    return true, torch.einsum("nd,nkd->nk", anchor, chosen)
 
 
 def _described(descriptor: Tensor, crops: Crops, xy: Tensor) -> Described:

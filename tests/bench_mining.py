@@ -15,7 +15,7 @@ import torch
 from descriptors.batch import Described
 from descriptors.losses import AveragePrecisionLoss
 from descriptors.mining import InBatchMiner
-from descriptors.module import similarities
+from descriptors.similarities import similarities
 from tests.mining.scenes import scene
 from tests.oracles import plain_criterion
 

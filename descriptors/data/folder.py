@@ -145,8 +145,8 @@ def _nothing_usable(root: Path, seen: dict[str, Seen], skipped: dict[str, str], 
         also = f"; {unreadable}" if unreadable else ""
         return (
             f"The photo folder {str(root)!r}: all {len(seen)} photos are too small{also}; the largest is "
-            f"{largest.width} x {largest.height} px and the shorter side must have {min_side} px: lower pairs.crop_size and "
-            "data.photo_size, or use larger photos."
+            f"{largest.width} x {largest.height} px and the shorter side must have {min_side} px: lower "
+            "pairs.crop_size and data.photo_size, or use larger photos."
         )
     if unreadable:
         return f"The photo folder {str(root)!r} holds no usable photo: {unreadable}; replace them or name another."

@@ -157,15 +157,6 @@ class StoredKeypoints:
             ) from error
 
 
-def pack(points: list[NDArray[np.float32]], slots: int) -> Tensor:
-    """(B, slots, 2) of B photos' points (N, 2): the first ones, then nan."""
-    packed = torch.full((len(points), slots, 2), torch.nan)
-    for row, of_photo in zip(packed, points, strict=True):
-        kept = torch.from_numpy(of_photo[:slots])
-        row[: len(kept)] = kept
-    return packed
-
-
 def _without_rim(mask: Tensor, rim: int) -> Tensor:
     inner = mask.clone()
     inner[..., :rim, :] = inner[..., -rim:, :] = inner[..., :rim] = inner[..., -rim:] = False

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descriptors.pairs.keypoints import DETECTORS, StoredKeypoints, detect, pack
+from descriptors.pairs.keypoints import DETECTORS, StoredKeypoints, detect
 from descriptors.pairs.responses import dog_response, gftt_response
 from descriptors.randomness import Draws
 from descriptors.schema import KeypointSettings
@@ -238,9 +238,3 @@ def test_a_missing_or_broken_file_is_refused_by_name(tmp_path):
     for name in ("missing.h5", "broken.h5"):
         with pytest.raises(ValueError, match=rf"pairs\.keypoints\.file=.*{name} cannot be read as HDF5"):
             StoredKeypoints(tmp_path / name)
-
-
-def test_packing_keeps_the_first_points_and_marks_the_empty_slots():
-    packed = pack([np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.zeros((0, 2), np.float32)], slots=2)
-    assert packed[0].tolist() == [[1, 2], [3, 4]]
-    assert packed[1].isnan().all()
