@@ -1,10 +1,13 @@
 """Callbacks that watch a run: throughput, and a last validation."""
 
+import logging
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from descriptors.clock import PhaseClock
+
+log = logging.getLogger(__name__)
 
 
 class Throughput(Callback):
@@ -44,6 +47,17 @@ class Throughput(Callback):
         module.log_dict(phases, batch_size=1)
         module.log("pairs_per_second", rate, prog_bar=True, batch_size=1)
         self._steps = 0
+
+
+class ProgressLines(Callback):
+    """Says where the run is in one line a validation, where no terminal shows a progress bar."""
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        said = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rate = f", {said['pairs_per_second']:.1f} pairs/s" if "pairs_per_second" in said else ""
+        if trainer.is_global_zero:
+            step = f"step {trainer.global_step} of {trainer.max_steps}"
+            log.info("%s: validation AP %.3f%s", step, said["validation/ap"], rate)
 
 
 class ValidateAtEnd(Callback):

@@ -64,9 +64,9 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.print_config:
         print(config.to_yaml(experiment), end="")
         return 0
-    _quiet()
     from descriptors.run import train  # importing torch takes seconds that --help need not wait for
 
+    _quiet()
     outcome = train(experiment)
     for line in outcome.lines:
         print(line)

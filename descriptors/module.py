@@ -75,13 +75,13 @@ class DescriptorModule(LightningModule):
         checkpoint["counts"] = self.counts()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if rank() == 0:
-            self.totals = {name: torch.tensor(value) for name, value in checkpoint["counts"].items()}
+        share = 1.0 if rank() == 0 else 0.0  # they are of all ranks, and are summed over the ranks again
+        self.totals = {name: torch.tensor(share * value) for name, value in checkpoint["counts"].items()}
 
     def counts(self) -> dict[str, float]:
         """What was met, skipped and missing since the run began, summed over the ranks; a call of all ranks."""
         names = sorted(self.totals)
-        if not names and world_size() == 1:
+        if not names:
             return {}
         values = torch.stack([self.totals[name].float().to(self.device) for name in names])
         return dict(zip(names, (mean_over_ranks(values) * world_size()).tolist(), strict=True))

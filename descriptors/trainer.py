@@ -4,6 +4,7 @@ import csv
 import logging
 import netrc
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from descriptors.callbacks import Throughput, ValidateAtEnd
+from descriptors.callbacks import ProgressLines, Throughput, ValidateAtEnd
 from descriptors.checkpoints import AtomicCheckpointIO
 from descriptors.checks import ConfigError
 from descriptors.clock import PhaseClock
@@ -55,7 +56,7 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
         log_every_n_steps=min(settings.log_every_steps, settings.max_steps),
         use_distributed_sampler=False,
         deterministic="warn" if settings.deterministic and cuda else settings.deterministic,
-        enable_progress_bar=settings.progress_bar,
+        enable_progress_bar=_has_bar(experiment),
         enable_model_summary=False,
         logger=_loggers(experiment, folder, reached),
         callbacks=_callbacks(experiment, folder, clock, every, writer),
@@ -121,9 +122,15 @@ def _callbacks(
             writer, folder / "checkpoints", experiment.checkpoint.every_steps, every, experiment.checkpoint.keep
         ),
     ]
-    if experiment.trainer.progress_bar:
+    if _has_bar(experiment):
         callbacks.append(TQDMProgressBar(refresh_rate=max(1, min(10, experiment.trainer.log_every_steps))))
+    else:
+        callbacks.append(ProgressLines())
     return callbacks
+
+
+def _has_bar(experiment: Experiment) -> bool:
+    return experiment.trainer.progress_bar and sys.stderr.isatty()
 
 
 def _loggers(experiment: Experiment, folder: Path, reached: int) -> list[Logger]:

@@ -251,3 +251,17 @@ def test_what_was_missing_is_counted_over_the_whole_run(tmp_path, photo_folder):
 @pytest.mark.parametrize("words", [["trainer.precision=bf16"], ["network.name=caps", "network.encoder=resnet18"]])
 def test_other_precisions_and_networks_train(words, tmp_path, photo_folder):
     assert train("gd_mining", tmp_path, f"data.root={photo_folder}", "trainer.max_steps=2", *words) == 0
+
+
+@pytest.mark.slow
+def test_the_flagship_on_bundled_photos_gains_a_tenth_of_validation_precision_with_intervals_apart(tmp_path):
+    command = [sys.executable, "-m", "descriptors", "train", "gd_mining", f"output_dir={tmp_path}", "logger=none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, cwd=config.REPOSITORY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["trained"]["ap"] >= summary["untrained"]["ap"] + 0.10
+    assert summary["trained"]["low"] > summary["untrained"]["high"]
+    report = (tmp_path / "report.html").read_text()
+    assert f"{summary['trained']['ap']:.3f}" in report
+    assert f"{summary['untrained']['ap']:.3f}" in report
+    assert "shown, not proven" in report

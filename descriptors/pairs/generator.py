@@ -49,6 +49,8 @@ class PairGenerator:
             neighbour, too = self._neighbour(photos, anchor.keypoint, draws.fork("neighbour"))
             alone = alone + too
         counts = _counts(photos.photo >= 0, stylized, anchor, neighbour)
+        if neighbour is not None and self.settings.keypoints.detector == "stored":
+            counts["neighbours_with_keypoints_by_gftt"] = (neighbour.image >= 0).sum().float()
         missing = {"style_copies_missing": copies_missing.sum().float(), "style_partners_missing": alone.float()}
         return PairBatch(anchor, positive, neighbour, homography, counts | missing)
 
