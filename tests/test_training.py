@@ -70,12 +70,14 @@ def test_training_lowers_the_loss(tmp_path, photo_folder):
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
 
 
-@pytest.mark.parametrize(("stop", "validate"), [(2, 2), (3, 3), (3, 2), (5, 1)])
-def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(stop, validate, tmp_path, photo_folder, monkeypatch):
+@pytest.mark.parametrize(("stop", "validate", "workers"), [(2, 2, 0), (3, 3, 0), (3, 2, 1), (5, 1, 0)])
+def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(
+    stop, validate, workers, tmp_path, photo_folder, monkeypatch
+):
     monkeypatch.setattr("descriptors.data.module.LEAST_EPOCH_STEPS", 3)  # so that 3 is the end of an epoch
     words = [f"data.root={photo_folder}", "trainer.max_steps=6", "checkpoint.every_steps=1", "checkpoint.keep=9"]
     words += ["miner.refresh_epochs=1", "trainer.accumulate=2", "data.batch_size=2"]
-    words += [f"validation.every_steps={validate}"]
+    words += [f"validation.every_steps={validate}", f"data.workers={workers}"]
     assert train("gd_mining", tmp_path / "whole", *words) == 0
     checkpoint = tmp_path / "whole" / "checkpoints" / f"step={stop:08d}.ckpt"
     assert train("gd_mining", tmp_path / "resumed", *words, f"resume={checkpoint}") == 0
