@@ -1,14 +1,16 @@
 # Two commands on a fresh machine: `make train EXP=gd_mining` and `make test`. Each builds .venv by itself.
 #   make train EXP=<name> [SCALE=laptop|paper|h200] [DATA=<folder>] [ARGS="key=value ..."]
+#   make evaluate CKPT=<run folder or weights> DATA=<folder in HPatches layout> [ARGS="--json table.json"]
 PYTHON ?= python3
 EXP ?= gd_mining
 SCALE ?=
 DATA ?=
 ARGS ?=
+CKPT ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup train test test-slow check format bench clean
+.PHONY: setup train evaluate test test-slow check format bench clean
 
 setup: $(READY)
 
@@ -16,13 +18,17 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than 3.11; give another one: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing into .venv (a few minutes the first time)"
+	@echo "installing into .venv: about 2 GB, a few minutes the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[dev]'
 	@touch $@
 
 train: $(READY)
 	@$(BIN)/python -m descriptors train $(EXP) $(if $(SCALE),scale=$(SCALE)) $(if $(DATA),'data.root=$(DATA)') $(ARGS)
+
+evaluate: $(READY)
+	@test -n "$(CKPT)" -a -n "$(DATA)" || { echo "error: name both: make evaluate CKPT=runs/... DATA=<folder in HPatches layout>"; exit 2; }
+	@$(BIN)/python -m descriptors evaluate rootsift '$(CKPT)' --data '$(DATA)' $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q
@@ -31,13 +37,13 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow --timeout 1800
 
 check: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check descriptors tests
+	$(BIN)/ruff format --check descriptors tests
 	$(BIN)/mypy
 
 format: $(READY)
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix descriptors tests
+	$(BIN)/ruff format descriptors tests
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench

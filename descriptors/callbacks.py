@@ -50,7 +50,7 @@ class Throughput(Callback):
 
 
 class ProgressLines(Callback):
-    """Says where the run is in one line a validation, where no terminal shows a progress bar."""
+    """Says where the run is in one line a validation."""
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         said = {name: float(value) for name, value in trainer.callback_metrics.items()}

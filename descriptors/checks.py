@@ -67,7 +67,9 @@ def check_together(experiment: Experiment) -> None:
     if experiment.network.fusion and experiment.network.name == "l2net":
         raise ConfigError("network.fusion = true: l2net has one level only; use network.name=caps or compact.")
     if pairs.stylization.method == "stored" and not pairs.stylization.folder:
-        raise ConfigError("pairs.stylization.method = 'stored' needs pairs.stylization.folder=<folder of copies>.")
+        raise ConfigError(
+            "pairs.stylization.method = 'stored' needs pairs.stylization.folder=<copies, same relative paths>."
+        )
     if pairs.stylization.styles == "folder" and not pairs.stylization.folder:
         raise ConfigError("pairs.stylization.styles = 'folder' needs pairs.stylization.folder=<folder of photos>.")
     if pairs.keypoints.detector == "stored" and not pairs.keypoints.file:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ.setdefault("WANDB_SILENT", "true")  # what matters of it is said here
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads stall for seconds when cores are shared
 
 from descriptors import config
@@ -19,11 +20,17 @@ examples:
   python -m descriptors train gd_mining resume=auto
   python -m descriptors train in_batch miner.top_k=10 --print-config
 """
+EVALUATE_EXAMPLES = """\
+examples:
+  python -m descriptors evaluate sift rootsift --data hpatches-sequences
+  python -m descriptors evaluate rootsift runs/gd_mining/20261122-183000 --data my-pairs --json table.json
+"""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command; 0 when it did what was asked, 2 for bad input, 130 when it was stopped."""
-    arguments = _parser().parse_args(words)
+    words = sys.argv[1:] if words is None else words
+    arguments = _parser(verb=words[0] if words else "").parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return int(arguments.run(arguments))
@@ -42,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(verb: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="descriptors", description="Self-supervised local feature descriptors.")
     verbs = parser.add_subparsers(required=True, metavar="verb")
     train = verbs.add_parser(
@@ -56,6 +63,20 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the experiment")
     train.add_argument("--print-config", action="store_true", help="print the merged experiment and stop")
     train.set_defaults(run=_train)
+    evaluate = verbs.add_parser(
+        "evaluate",
+        help="measure descriptors on image pairs with known homographies",
+        description="Measures describers at the same keypoints; prints a table and writes JSON, CSV and MMA curves.",
+        epilog=EVALUATE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if verb == "evaluate":
+        from descriptors.evaluation import (
+            evaluate as evaluation,
+        )  # imports torch, which takes seconds
+
+        evaluation.add_arguments(evaluate)
+        evaluate.set_defaults(run=evaluation.run)
     return parser
 
 
@@ -64,15 +85,19 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.print_config:
         print(config.to_yaml(experiment), end="")
         return 0
+    from descriptors.resuming import resumed_experiment
     from descriptors.run import train  # importing torch takes seconds that --help need not wait for
 
     _quiet()
+    if experiment.resume is not None:
+        experiment = resumed_experiment(experiment, arguments.overrides)
     outcome = train(experiment)
     for line in outcome.lines:
         print(line)
     if outcome.stopped_at is None:
         return 0
-    print(f'stopped at step {outcome.stopped_at}; go on with resume=auto (make: ARGS="resume=auto").')
+    where = f"resume={outcome.folder / 'checkpoints' / f'step={outcome.stopped_at:08d}.ckpt'}"
+    print(f'stopped at step {outcome.stopped_at}; go on: make train EXP={arguments.experiment} ARGS="{where}"')
     return 130
 
 

@@ -44,6 +44,20 @@ def load(experiment: str, overrides: Iterable[str] = (), folder: Path | None = N
     return _merge([Layer("default", {"scale": scale}), sizes, *chain, words])
 
 
+def load_again(plain: Mapping[str, Any], source: str, overrides: Iterable[str]) -> Experiment:
+    """The experiment that `to_plain` gave, with `key=value` words on top; its scale can't be changed.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    words, before = _command_line(overrides), flat(plain)
+    if words.values.get("scale", before["scale"]) != before["scale"]:
+        raise ConfigError(
+            f"{COMMAND_LINE}: scale = {words.values['scale']}, but {source} is of scale {before['scale']}."
+        )
+    return _merge([Layer(source, before), words])
+
+
 def to_yaml(experiment: Experiment) -> str:
     """The merged experiment as YAML, every key written out; `load` reads it back."""
     return str(OmegaConf.to_yaml(OmegaConf.structured(experiment)))

@@ -65,8 +65,8 @@ def load(path_or_name: str | Path, device: str = "cpu") -> Describer:
     Raises:
         ValueError: when there is no such file, or it is damaged.
     """
-    path = Path(path_or_name)
-    if path.is_dir():
+    path = Path(path_or_name).expanduser()
+    if path.suffix not in (".safetensors", ".ckpt"):
         path = path / "weights.safetensors"
     network, card = load_network(path)
     return Describer(network, card, device)

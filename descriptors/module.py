@@ -52,6 +52,7 @@ class DescriptorModule(LightningModule):
         self.metrics = PairMetrics()
         self.record_next = False  # a callback asks for a record of the next step
         self.record: StepRecord | None = None
+        self._losses: list[Tensor] = []  # since the last log
         self.totals: dict[str, Tensor] = {}  # this rank's counts since the run began
         self.validated: dict[str, float] = {}  # the last validation's figures
         self.summary: dict[str, Any] = {}  # what is known of the run; kept in checkpoints
@@ -134,9 +135,11 @@ class DescriptorModule(LightningModule):
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         loss, step = self.compare(batch)
         self._count(batch.counts | {"anchors_without_negatives": (step.query.valid & ~step.usable).sum()})
+        self._losses.append(loss.detach())
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % interval == 0:
-            self._log_step(batch, step, loss.detach())
+            self._log_step(batch, step, torch.stack(self._losses).mean())
+            self._losses.clear()
         if self.record_next:
             self.record, self.record_next = StepRecord(batch, step), False
         self.clock.lap("loss")

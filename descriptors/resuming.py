@@ -2,13 +2,13 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from descriptors.checkpoints import CheckpointError, check_same_run, newest_checkpoint, read_checkpoint
-from descriptors.config import flat, to_plain
+from descriptors.config import flat, load_again, to_plain
 from descriptors.saving import BEST
 from descriptors.schema import Experiment
 
@@ -27,6 +27,21 @@ class Resume:
     best_step: int | None  # of the best validation so far
 
 
+def resumed_experiment(experiment: Experiment, words: Sequence[str]) -> Experiment:
+    """The experiment of the checkpoint that `resume` asks for, changed by the command's `key=value` words alone.
+
+    So a run goes on as it began, without its words being said again. Without a checkpoint it is the experiment given.
+
+    Raises:
+        ValueError: when the checkpoint is missing or damaged, or a word is wrong.
+    """
+    path = _path(experiment)
+    if path is None:
+        return replace(experiment, resume=None)
+    began = dict(read_checkpoint(path)["experiment"]) | {"output_dir": None, "logger": experiment.logger}
+    return replace(load_again(began, str(path), words), resume=str(path))
+
+
 def resume_of(experiment: Experiment) -> Resume | None:
     """The checkpoint that `resume` asks for, read and checked; None for a fresh run.
 
@@ -39,8 +54,20 @@ def resume_of(experiment: Experiment) -> Resume | None:
     checkpoint = read_checkpoint(path)
     check_same_run(checkpoint, to_plain(experiment), path)
     _name_changes(checkpoint["experiment"], to_plain(experiment))
+    if int(checkpoint["global_step"]) >= experiment.trainer.max_steps:
+        log.warning("%s is at the last step already; trainer.max_steps=<more> would go on.", path)
     best: dict[str, Any] = next((state["best"] for state in checkpoint["callbacks"].values() if "best" in state), {})
     return Resume(path, int(checkpoint["global_step"]), dict(checkpoint["summary"]), best.get("step"))
+
+
+def check_same_photos(resume: Resume, content: str, photos: int) -> None:
+    """Raises ValueError unless the photos, by the hash of their contents, are those the run began with."""
+    before = resume.summary["dataset"]
+    if before["content"] != content:
+        raise ValueError(
+            f"{resume.path}: the run began with {before['photos']} photos ({before['source']}), these are "
+            f"{photos} others, or of another crop size; resume with the same photos, or start a new run."
+        )
 
 
 def carry_over(resume: Resume, folder: Path) -> None:

@@ -20,7 +20,7 @@ from descriptors.distributed import is_main
 from descriptors.module import DescriptorModule
 from descriptors.report import write_report
 from descriptors.report.findings import headline
-from descriptors.resuming import Resume, carry_over, resume_of
+from descriptors.resuming import Resume, carry_over, check_same_photos, resume_of
 from descriptors.saving import BEST, Checkpoints
 from descriptors.schema import Experiment
 from descriptors.summary import counts, device_name, figures_of, now, start_summary, write_summary
@@ -54,6 +54,8 @@ def train(experiment: Experiment) -> Outcome:
     module = build.module(experiment, clock)
     data = build.data_module(experiment, build.photo_index(experiment), module.miner.needs_neighbours, clock)
     _check_batch(experiment, data)
+    if resume is not None:
+        check_same_photos(resume, data.content_hash(), len(data.index))
     if is_main():
         _start_folder(experiment, folder, resume)
     trainer = build_trainer(experiment, folder, clock, resume.step if resume else 0)
@@ -88,7 +90,7 @@ def _check_batch(experiment: Experiment, data: PairDataModule) -> None:
     if size * number > len(data.train_photos):
         raise ValueError(
             f"data.batch_size = {size} on {number} rank(s) is more than the {len(data.train_photos)} photos to train "
-            "on; lower data.batch_size or add photos."
+            f"on ({len(data.index)} usable, {len(data.held_out)} held out for validation); lower it or add photos."
         )
 
 

@@ -143,7 +143,7 @@ class TrainerSettings:
     accumulate: int = option(1, minimum=1)  # batches a step
     log_every_steps: int = option(50, minimum=1)
     deterministic: bool = True
-    progress_bar: bool = True  # on a terminal; elsewhere one line a validation
+    progress_bar: bool = True  # on a terminal
 
 
 @dataclass

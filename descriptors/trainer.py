@@ -87,7 +87,7 @@ def devices(experiment: Experiment) -> int:
         raise ConfigError(f"trainer.devices = '{text}' is not a number; give e.g. trainer.devices=2, or auto.")
     if int(text) > has:
         noun = "CUDA GPU(s)" if kind == "gpu" else "CPU core(s)"
-        raise ConfigError(f"trainer.devices = {text} asks for more than this machine has: {has} {noun}.")
+        raise ConfigError(f"trainer.devices = {text} asks for more than this machine has: {has} {noun}; use auto.")
     return int(text)
 
 
@@ -99,6 +99,8 @@ def ranks(experiment: Experiment) -> int:
 def check_machine(experiment: Experiment) -> None:
     """Raises ConfigError for what this machine can't do, before anything is built."""
     kind = accelerator(experiment)
+    if kind == "cpu" and torch.cuda.is_available():
+        log.info("a CUDA GPU is here and not used: scale=h200 (make: SCALE=h200) is made for it.")
     if kind == "gpu" and not torch.cuda.is_available():
         raise ConfigError(
             "trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer.accelerator=cpu."
@@ -118,14 +120,13 @@ def _callbacks(
         Panels(folder / "figures", every),
         Throughput(clock, pairs),
         ValidateAtEnd(),
+        ProgressLines(),
         Checkpoints(
             writer, folder / "checkpoints", experiment.checkpoint.every_steps, every, experiment.checkpoint.keep
         ),
     ]
     if _has_bar(experiment):
         callbacks.append(TQDMProgressBar(refresh_rate=max(1, min(10, experiment.trainer.log_every_steps))))
-    else:
-        callbacks.append(ProgressLines())
     return callbacks
 
 

@@ -33,7 +33,10 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         ValueError: when the file is missing, damaged, or was written by something else.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such weights file; runs write theirs as weights.safetensors.")
+        raise ValueError(
+            f"{path}: there is no such weights file; give a run folder that was trained to its end, or its "
+            "weights.safetensors, or a checkpoint."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -117,6 +117,20 @@ def test_resume_auto_with_nothing_to_resume_starts_fresh_and_says_so(tmp_path, p
     assert "a fresh run starts" in caplog.text
 
 
+def test_a_resumed_run_keeps_the_settings_it_began_with(tmp_path, photo_folder, capsys):
+    words = [f"data.root={photo_folder}", "trainer.max_steps=2", "miner.top_k=7", "seed=3"]
+    assert train("in_batch", tmp_path, *words) == 0
+    again = ["in_batch", f"output_dir={tmp_path}", "resume=auto", "trainer.max_steps=4", "trainer.progress_bar=false"]
+    assert main(["train", *again]) == 0
+    resumed = config.load(str(tmp_path / "config.yaml"))
+    assert (resumed.seed, resumed.miner.top_k, resumed.data.root) == (3, 7, str(photo_folder))
+    assert json.loads((tmp_path / "summary.json").read_text())["steps"] == 4
+    before = (tmp_path / "config.yaml").read_text()
+    assert "the run began with 14 photos" in bad([*again, "data.root=null"], capsys)
+    assert "is of scale laptop" in bad([*again, "scale=paper"], capsys)
+    assert (tmp_path / "config.yaml").read_text() == before
+
+
 def bad(words, capsys):
     """Runs the command; what it says must be its last line, one sentence, and no traceback."""
     code = main(["train", *words])
@@ -267,3 +281,11 @@ def test_the_flagship_on_bundled_photos_gains_a_tenth_of_validation_precision_wi
     assert f"{summary['trained']['ap']:.3f}" in report
     assert f"{summary['untrained']['ap']:.3f}" in report
     assert "shown, not proven" in report
+
+
+def test_every_verb_explains_itself(capsys):
+    for verb in ("train", "evaluate"):
+        with pytest.raises(SystemExit) as stopped:
+            main([verb, "--help"])
+        assert stopped.value.code == 0
+        assert "examples:" in capsys.readouterr().out

@@ -28,7 +28,9 @@ def neighbours_figure(
         )
     scores = similarity if similarity is not None else [[] for _ in neighbours]
     rows = [_row(*parts, shown) for parts in zip(photos, neighbours, scores, strict=True)]
-    subtitle = "numbers: similarity of the global descriptors" if similarity is not None else ""
+    subtitle = "photos of the same scene, and those so alike that they may show one, are left out"
+    if similarity is not None:
+        subtitle += "; numbers: similarity of the global descriptors"
     headings = {0: "photo", 1: "retrieved, most alike first"}
     return tiles_figure(rows, headings, "Photos that look alike, by retrieval", subtitle)
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _render(record: Record, pictures: list[Picture]) -> str:
             facts=facts_of(record.summary, record.history),
             sources=source_shares(record.history),
             phases=phase_times(record.history),
-            counts=mapping(record.summary.get("counts")),
+            counts=_in_words(mapping(record.summary.get("counts"))),
             versions=mapping(record.summary.get("versions")),
             pictures={picture.stem: picture for picture in pictures},
         )
@@ -127,6 +128,12 @@ def _environment() -> Environment:
     environment.filters["plain"] = plain
     environment.filters["percent"] = lambda share: "not recorded" if math.isnan(share) else f"{share:.1%}"
     return environment
+
+
+def _in_words(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts by name in words; a whole number in floating point becomes one."""
+    whole = (int(value) if isinstance(value, float) and value.is_integer() else value for value in counts.values())
+    return {name.replace("_", " "): value for name, value in zip(counts, whole, strict=True)}
 
 
 def plain(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""Measures descriptors: one evaluator, named protocols, the same keypoints for every describer."""

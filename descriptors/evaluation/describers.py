@@ -1,0 +1,147 @@
+"""What turns keypoints into descriptors: one table of baselines, and this project's weights by path."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import kornia.feature
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from descriptors.checks import nearest
+from descriptors.describe import load
+from descriptors.evaluation.detectors import Image, Keypoints
+from descriptors.evaluation.patches import DenseSift, PatchDescriber
+from descriptors.evaluation.stored_weights import file_hash, load_into, needed_weights
+
+Descriptors = NDArray[np.float32]
+
+
+class Describer(Protocol):
+    """Describes the keypoints it is given; it neither finds, drops nor reorders any."""
+
+    @property
+    def name(self) -> str:
+        """As the user named it."""
+
+    @property
+    def identity(self) -> str:
+        """A hash of its weights, or its library's version: equal identities give equal descriptors."""
+
+    def describe(self, image: Image, keypoints: Keypoints) -> Descriptors:
+        """(H, W, 3) uint8 RGB and N keypoints to (N, D) float32, unit rows (zero where there is nothing to see)."""
+
+
+def describer_of(word: str, weights: Path | None = None, device: str = "cpu") -> Describer:
+    """A baseline by its name, or this project's weights by their path.
+
+    Args:
+        word: one of `BASELINES`, a run folder, a `*.safetensors` or a `*.ckpt` file.
+        weights: of a learned baseline, its published file.
+        device: where networks run.
+
+    Raises:
+        ValueError: the name is unknown, or the weights are missing or damaged.
+    """
+    if word in BASELINES:
+        return BASELINES[word](word, weights, device)
+    path = Path(word).expanduser()
+    if path.exists() or path.suffix in (".safetensors", ".ckpt"):
+        return TrainedDescriber(word, path, device)
+    raise ValueError(
+        f"unknown describer '{word}', and no such run folder, *.safetensors or *.ckpt file"
+        f"{nearest(word, list(BASELINES))}"
+    )
+
+
+class OpenCVSift:
+    """OpenCV's SIFT descriptors of given keypoints, their octaves included.
+
+    Args:
+        root: RootSIFT, the square root of the L1-normalised descriptor (Arandjelovic and Zisserman, 2012).
+        upright: takes every angle as 0.
+    """
+
+    def __init__(self, name: str, root: bool, upright: bool) -> None:
+        self.name = name
+        self.identity = f"opencv-{cv2.__version__}"
+        self._root, self._upright = root, upright
+
+    def describe(self, image: Image, keypoints: Keypoints) -> Descriptors:
+        """See `Describer`.
+
+        Raises:
+            ValueError: OpenCV dropped or reordered keypoints, so that rows would not be theirs.
+        """
+        if len(keypoints) == 0:
+            return np.empty((0, 128), np.float32)
+        given = self._as_opencv(keypoints)
+        kept, raw = cv2.SIFT.create().compute(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), given)
+        if [point.class_id for point in kept] != list(range(len(given))):
+            raise ValueError(f"OpenCV's SIFT gave {len(kept)} of {len(given)} keypoints back, or in another order.")
+        values = np.asarray(raw, np.float64)
+        if self._root:
+            values = np.sqrt(_unit(values, 1))
+        return _unit(values, 2).astype(np.float32)
+
+    def _as_opencv(self, keypoints: Keypoints) -> list[cv2.KeyPoint]:
+        angle = np.zeros_like(keypoints.angle) if self._upright else keypoints.angle
+        columns = (*keypoints.xy.T, keypoints.size, angle, keypoints.score, keypoints.octave)
+        rows = zip(*(column.tolist() for column in columns), range(len(keypoints)), strict=True)
+        return [cv2.KeyPoint(*row) for row in rows]
+
+
+class TrainedDescriber:
+    """This project's weights."""
+
+    def __init__(self, name: str, path: Path, device: str) -> None:
+        file = path / "weights.safetensors" if path.is_dir() else path
+        self.name = name
+        self._network = load(file, device)
+        self.identity = file_hash(file)
+
+    def describe(self, image: Image, keypoints: Keypoints) -> Descriptors:
+        """See `Describer`."""
+        return self._network.describe(image, keypoints.xy, keypoints.size, keypoints.angle)
+
+
+def _sift(name: str, weights: Path | None, device: str, root: bool, upright: bool) -> Describer:
+    return OpenCVSift(name, root, upright)
+
+
+def _mkd(name: str, weights: Path | None, device: str) -> Describer:
+    network = kornia.feature.MKDDescriptor(patch_size=32, whitening=None).eval().to(device)
+    return PatchDescriber(name, network, f"kornia-{kornia.__version__}", device)
+
+
+def _dense_sift(name: str, weights: Path | None, device: str) -> Describer:
+    return DenseSift(name, device)
+
+
+def _learned(
+    network: Callable[..., nn.Module], file_name: str, name: str, weights: Path | None, device: str
+) -> Describer:
+    path = needed_weights(name, file_name, weights)
+    return PatchDescriber(name, load_into(network(pretrained=False), path, device), file_hash(path), device)
+
+
+BASELINES: dict[str, Callable[[str, Path | None, str], Describer]] = {
+    "sift": partial(_sift, root=False, upright=False),
+    "rootsift": partial(_sift, root=True, upright=False),
+    "rootsift-upright": partial(_sift, root=True, upright=True),
+    "mkd-unwhitened": _mkd,
+    "dense-sift": _dense_sift,
+    "hardnet": partial(_learned, kornia.feature.HardNet, "checkpoint_liberty_with_aug.pth"),
+    "hynet": partial(_learned, kornia.feature.HyNet, "HyNet_LIB.pth"),
+    "sosnet": partial(_learned, kornia.feature.SOSNet, "sosnet_32x32_liberty.pth"),
+}
+LEARNED_BASELINES = ("hardnet", "hynet", "sosnet")  # those that read weights
+
+
+def _unit(rows: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    norm = np.linalg.norm(rows, order, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = rows / np.where(norm > 0, norm, 1)
+    return unit

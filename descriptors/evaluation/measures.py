@@ -1,0 +1,82 @@
+"""The figures of a pair of images and of a set of pairs, written from their definitions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from descriptors.randomness import Draws, key_of
+
+Numbers = NDArray[np.float64]
+
+MMA_THRESHOLDS_PX = tuple(range(1, 11))
+HOMOGRAPHY_THRESHOLDS_PX = (1, 3, 5)
+BOOTSTRAP_SEED = 1984
+BOOTSTRAP_RESAMPLES = 2000
+LEVEL = 0.95
+
+
+def project(xy: NDArray[np.floating], homography: Numbers) -> Numbers:
+    """(K, 2) px of the first image to (K, 2) px of the second; nan for points at or behind the horizon."""
+    homogeneous = np.column_stack([xy.astype(np.float64), np.ones(len(xy))]) @ homography.T
+    depth = homogeneous[:, 2:] * np.sign(homography[2, 2] or 1.0)
+    safe = np.where(depth > 0, homogeneous[:, 2:], np.nan)
+    points: Numbers = homogeneous[:, :2] / safe
+    return points
+
+
+def reprojection_errors_px(first: NDArray[np.floating], second: NDArray[np.floating], homography: Numbers) -> Numbers:
+    """Distance in the second image between a match's point and where the true homography takes its partner.
+
+    Args:
+        first, second: (K, 2) px, matched row by row.
+        homography: (3, 3) first px -> second px.
+
+    Returns:
+        (K,) px; inf where the partner lies at or behind the horizon.
+    """
+    distance = np.linalg.norm(project(first, homography) - second, axis=1)
+    errors: Numbers = np.where(np.isnan(distance), np.inf, distance)
+    return errors
+
+
+def matching_accuracy(errors_px: Numbers, thresholds_px: Sequence[float] = MMA_THRESHOLDS_PX) -> Numbers:
+    """Share of a pair's matches whose error is at most t, for every t; 0 for a pair without a match.
+
+    The mean over pairs is MMA@t (Mikolajczyk and Schmid, 2005; Dusmanu et al., 2019).
+    """
+    within = errors_px[None] <= np.asarray(thresholds_px, np.float64)[:, None]
+    accuracy: Numbers = within.sum(1) / max(len(errors_px), 1)
+    return accuracy
+
+
+def corner_error_px(estimated: Numbers | None, true: Numbers, width: int, height: int) -> float:
+    """Mean distance between where two homographies take the corner pixels' centres of the first image.
+
+    After DeTone et al. (2018); inf without an estimate, or where a corner goes behind the horizon.
+    """
+    if estimated is None:
+        return float("inf")
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
+    return float(reprojection_errors_px(corners, project(corners, true), estimated).mean())
+
+
+def homography_accuracy(error_px: float, thresholds_px: Sequence[float] = HOMOGRAPHY_THRESHOLDS_PX) -> Numbers:
+    """1 where a pair's corner error is at most t, else 0, for every t."""
+    accuracy: Numbers = (error_px <= np.asarray(thresholds_px, np.float64)).astype(np.float64)
+    return accuracy
+
+
+def bootstrap_interval(values: Sequence[float] | Numbers, seed: int = BOOTSTRAP_SEED) -> tuple[float, float]:
+    """95 % percentile interval of the mean over pairs, pairs drawn with replacement (Efron, 1979).
+
+    Args:
+        values: (P,) one figure a pair, P >= 1.
+    """
+    figures = np.asarray(values, np.float64)
+    draws = Draws(torch.tensor([key_of(seed, "bootstrap")]))
+    uniform = draws.uniform("pairs", BOOTSTRAP_RESAMPLES, len(figures))[0].double().numpy()
+    means = figures[(uniform * len(figures)).astype(np.int64)].mean(1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

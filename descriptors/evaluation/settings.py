@@ -1,0 +1,74 @@
+"""What an evaluation is asked to do, checked before anything is computed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from descriptors.checks import nearest
+from descriptors.evaluation.describers import BASELINES, LEARNED_BASELINES
+from descriptors.evaluation.detectors import LEARNED_DETECTORS
+
+PROTOCOLS = ("homography-folder",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a row depends on beside the images.
+
+    Raises:
+        ValueError: a value is impossible, or weights are given that nothing would read.
+    """
+
+    describers: Sequence[str]  # names of baselines, run folders, *.safetensors or *.ckpt files
+    data: Path  # a folder in HPatches' layout
+    protocol: str = "homography-folder"
+    detector: str = "sift"
+    keypoints: int = 2048  # an image, at most
+    max_side: int = 640  # px; larger images are shrunk, 0 keeps the native size
+    ratio: float | None = None  # of the ratio test; without it mutual nearest neighbours alone
+    cache: Path | None = None  # of keypoints and descriptors; without it a folder that goes with the run
+    weights: Mapping[str, Path] = field(default_factory=dict)  # name of a learned detector or baseline -> its file
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_numbers(self)
+        _check_device(self.device)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain containers, fit for JSON."""
+        plain = asdict(self) | {"describers": list(self.describers), "data": str(self.data)}
+        plain["cache"] = None if self.cache is None else str(self.cache)
+        return plain | {"weights": {name: str(path) for name, path in self.weights.items()}}
+
+
+def _check_names(settings: Settings) -> None:
+    if settings.protocol not in PROTOCOLS:
+        raise ValueError(f"unknown protocol '{settings.protocol}'{nearest(settings.protocol, list(PROTOCOLS))}")
+    if not settings.describers:
+        raise ValueError(f"no describer was named; name some of {', '.join(BASELINES)}, or weights by path.")
+    readers = {settings.detector, *settings.describers} & {*LEARNED_DETECTORS, *LEARNED_BASELINES}
+    unused = set(settings.weights) - readers
+    if unused:
+        known = ", ".join((*LEARNED_DETECTORS, *LEARNED_BASELINES))
+        raise ValueError(f"weights are given for '{min(unused)}', but nothing named here reads them; {known} do.")
+
+
+def _check_numbers(settings: Settings) -> None:
+    if settings.keypoints < 1:
+        raise ValueError(f"keypoints = {settings.keypoints} is too small; it must be at least 1.")
+    if settings.max_side < 0:
+        raise ValueError(f"max_side = {settings.max_side} px is negative; use 0 for the native size.")
+    if settings.ratio is not None and not 0 < settings.ratio <= 1:
+        raise ValueError(f"ratio = {settings.ratio} is not in (0, 1]; leave it out for no ratio test.")
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device = '{device}' cannot be used here ({reason}); try cpu.") from error
