@@ -106,7 +106,7 @@ def _quiet() -> None:
     for name in ("pytorch_lightning", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*recommended to use `sync_dist=True`.*")
+    warnings.filterwarnings("ignore", message=".*It is recommended to use .*sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     warnings.filterwarnings("ignore", category=FutureWarning)
