@@ -123,7 +123,7 @@ def style_photos(settings: StylizationSettings, index: PhotoIndex, cache: Path) 
         index = index_folder(_folder(settings.folder), 16, cache, progress=False)
         numbers = list(range(len(index)))
     else:
-        numbers = sorted(split(index)[0], key=index.hashes.__getitem__)
+        numbers = index.by_content(split(index)[0])
     photos = [thumbnail(index.load(number), STYLE_SIDE) for number in numbers[:STYLE_PHOTOS]]
     return torch.stack([torch.from_numpy(photo).permute(2, 0, 1) for photo in photos]).float() / 255
 

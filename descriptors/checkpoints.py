@@ -72,16 +72,14 @@ def check_same_run(checkpoint: dict[str, Any], experiment: dict[str, Any], path:
             )
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The whole checkpoint written last below a folder of runs; damaged ones are named and passed over."""
+def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The whole checkpoint written last below a folder of runs, and what it holds; damaged ones are named and passed over."""
     found = sorted(folder.glob("**/checkpoints/step=*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in found:
         try:
-            read_checkpoint(path)
+            return path, read_checkpoint(path)
         except CheckpointError as error:
             log.warning("passed over: %s", error)
-        else:
-            return path
     return None
 
 

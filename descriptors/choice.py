@@ -19,11 +19,22 @@ def make(table: Table, name: str, settings: Any) -> Any:
     """
     if name in table:
         return table[name](settings)
-    path, _, attribute = name.partition(":")
+    made = imported(name)
     try:
-        return getattr(importlib.import_module(path), attribute)(settings)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"'{name}' can't be imported ({error}); give package.module:Class.") from error
+        return made(settings)
     except TypeError as error:
         kind = type(settings).__name__
         raise ConfigError(f"'{name}' can't be made ({error}); it is called with one argument, a {kind}.") from error
+
+
+def imported(name: str) -> Any:
+    """What `package.module:Name` names.
+
+    Raises:
+        ConfigError: when there is no such thing.
+    """
+    path, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(path), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"'{name}' can't be imported ({error}); give package.module:Class.") from error

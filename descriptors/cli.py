@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("WANDB_SILENT", "true")  # what matters of it is said here
@@ -52,31 +53,25 @@ def main(words: Sequence[str] | None = None) -> int:
 def _parser(verb: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="descriptors", description="Self-supervised local feature descriptors.")
     verbs = parser.add_subparsers(required=True, metavar="verb")
-    train = verbs.add_parser(
-        "train",
-        help="train an experiment",
-        description="Trains an experiment; everything about the run lands in its folder.",
-        epilog=TRAIN_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    train = _verb(verbs, "train", "train an experiment; everything about the run lands in its folder", TRAIN_EXAMPLES)
     train.add_argument("experiment", help=f"one of {', '.join(config.experiment_names())}, or a YAML file")
     train.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the experiment")
     train.add_argument("--print-config", action="store_true", help="print the merged experiment and stop")
     train.set_defaults(run=_train)
-    evaluate = verbs.add_parser(
-        "evaluate",
-        help="measure descriptors on image pairs with known homographies",
-        description="Measures describers at the same keypoints; prints a table and writes JSON, CSV and MMA curves.",
-        epilog=EVALUATE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    if verb == "evaluate":
-        from descriptors.evaluation import (
-            evaluate as evaluation,
-        )  # imports torch, which takes seconds
+    evaluate = _verb(verbs, "evaluate", "measure descriptors at the same keypoints of image pairs", EVALUATE_EXAMPLES)
+    if verb == "evaluate":  # the import takes seconds that other verbs need not wait for
+        from descriptors.evaluation.evaluate import add_arguments, run
 
-        evaluation.add_arguments(evaluate)
-        evaluate.set_defaults(run=evaluation.run)
+        add_arguments(evaluate)
+        evaluate.set_defaults(run=run)
+    return parser
+
+
+def _verb(verbs: Any, name: str, says: str, examples: str) -> argparse.ArgumentParser:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=says, description=f"{says}.", epilog=examples, formatter_class=shape
+    )
     return parser
 
 
@@ -85,13 +80,10 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.print_config:
         print(config.to_yaml(experiment), end="")
         return 0
-    from descriptors.resuming import resumed_experiment
     from descriptors.run import train  # importing torch takes seconds that --help need not wait for
 
     _quiet()
-    if experiment.resume is not None:
-        experiment = resumed_experiment(experiment, arguments.overrides)
-    outcome = train(experiment)
+    outcome = train(experiment, arguments.overrides)
     for line in outcome.lines:
         print(line)
     if outcome.stopped_at is None:

@@ -90,12 +90,11 @@ def _own(module: LightningModule) -> DescriptorModule:
 
 def _of_record(record: StepRecord) -> dict[str, Figure]:
     step, batch = record.step, record.batch
-    chosen = step.negative.masked_fill(~step.negatives.valid, -torch.inf)
     return {
         "pairs": figures.pairs_figure(batch),
         "negatives": figures.negatives_figure(batch, step.query, step.pool, step.negatives),
         "hardness": figures.hardness_figure(
-            step.positive[step.usable], chosen[step.usable].amax(1), step.negative[step.negatives.valid]
+            step.positive[step.usable], step.hardest[step.usable], step.negative[step.negatives.valid]
         ),
     }
 

@@ -27,37 +27,28 @@ class Resume:
     best_step: int | None  # of the best validation so far
 
 
-def resumed_experiment(experiment: Experiment, words: Sequence[str]) -> Experiment:
-    """The experiment of the checkpoint that `resume` asks for, changed by the command's `key=value` words alone.
+def resumed(experiment: Experiment, words: Sequence[str]) -> tuple[Experiment, Resume | None]:
+    """The experiment to run and where it goes on from; without a checkpoint to resume, the one given, from its start.
 
-    So a run goes on as it began, without its words being said again. Without a checkpoint it is the experiment given.
-
-    Raises:
-        ValueError: when the checkpoint is missing or damaged, or a word is wrong.
-    """
-    path = _path(experiment)
-    if path is None:
-        return replace(experiment, resume=None)
-    began = dict(read_checkpoint(path)["experiment"]) | {"output_dir": None, "logger": experiment.logger}
-    return replace(load_again(began, str(path), words), resume=str(path))
-
-
-def resume_of(experiment: Experiment) -> Resume | None:
-    """The checkpoint that `resume` asks for, read and checked; None for a fresh run.
+    A resumed run takes its settings from the checkpoint, changed by the command's `key=value` words alone: it goes on
+    as it began without its words being said again.
 
     Raises:
-        CheckpointError: when it is missing, damaged, or of another network.
+        ValueError: when the checkpoint is missing, damaged or of another network, or a word is wrong.
     """
-    path = _path(experiment)
-    if path is None:
-        return None
-    checkpoint = read_checkpoint(path)
+    found = _checkpoint(experiment)
+    if found is None:
+        return replace(experiment, resume=None), None
+    path, checkpoint = found
+    before = checkpoint["experiment"]
+    began = dict(before) | {"output_dir": None, "logger": experiment.logger}
+    experiment = replace(load_again(began, str(path), words), resume=str(path))
     check_same_run(checkpoint, to_plain(experiment), path)
-    _name_changes(checkpoint["experiment"], to_plain(experiment))
+    _name_changes(before, to_plain(experiment))
     if int(checkpoint["global_step"]) >= experiment.trainer.max_steps:
         log.warning("%s is at the last step already; trainer.max_steps=<more> would go on.", path)
     best: dict[str, Any] = next((state["best"] for state in checkpoint["callbacks"].values() if "best" in state), {})
-    return Resume(path, int(checkpoint["global_step"]), dict(checkpoint["summary"]), best.get("step"))
+    return experiment, Resume(path, int(checkpoint["global_step"]), dict(checkpoint["summary"]), best.get("step"))
 
 
 def check_same_photos(resume: Resume, content: str, photos: int) -> None:
@@ -89,11 +80,12 @@ def carry_over(resume: Resume, folder: Path) -> None:
     log.warning("the best checkpoint so far (step %d) is gone; the best of what follows is kept.", resume.best_step)
 
 
-def _path(experiment: Experiment) -> Path | None:
+def _checkpoint(experiment: Experiment) -> tuple[Path, dict[str, Any]] | None:
     if experiment.resume is None:
         return None
     if experiment.resume != "auto":
-        return Path(experiment.resume).expanduser()
+        path = Path(experiment.resume).expanduser()
+        return path, read_checkpoint(path)
     root = Path(experiment.output_dir).expanduser() if experiment.output_dir else Path("runs") / experiment.name
     newest = newest_checkpoint(root)
     if newest is None:

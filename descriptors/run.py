@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -20,7 +20,7 @@ from descriptors.distributed import is_main
 from descriptors.module import DescriptorModule
 from descriptors.report import write_report
 from descriptors.report.findings import headline
-from descriptors.resuming import Resume, carry_over, check_same_photos, resume_of
+from descriptors.resuming import Resume, carry_over, check_same_photos, resumed
 from descriptors.saving import BEST, Checkpoints
 from descriptors.schema import Experiment
 from descriptors.summary import counts, device_name, figures_of, now, start_summary, write_summary
@@ -41,14 +41,18 @@ class Outcome:
     lines: tuple[str, ...] = ()  # what to tell the user
 
 
-def train(experiment: Experiment) -> Outcome:
+def train(experiment: Experiment, words: Sequence[str] = ()) -> Outcome:
     """Trains an experiment and leaves everything about it in its run folder.
+
+    Args:
+        experiment: what to train; with `resume` set, which run to go on with.
+        words: the `key=value` words that change a resumed run's own settings.
 
     Raises:
         ValueError: one sentence for bad settings, data or checkpoints, before training; for a full disk, during it.
     """
+    experiment, resume = resumed(experiment, words)
     check_machine(experiment)
-    resume = resume_of(experiment)
     folder = _folder(experiment, resume)
     clock = PhaseClock()
     module = build.module(experiment, clock)

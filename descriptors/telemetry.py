@@ -22,6 +22,11 @@ class Step:
     usable: Tensor  # (N,) bool: a valid anchor with at least one negative
     local_rows: int  # pool rows each rank brought, rank 0's first
 
+    @property
+    def hardest(self) -> Tensor:
+        """(N,) similarity of each anchor to its most similar negative; -inf without one."""
+        return self.negative.masked_fill(~self.negatives.valid, -torch.inf).amax(1)
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -34,7 +39,7 @@ class StepRecord:
 def hardness(step: Step) -> dict[str, Tensor]:
     """How hard the step was, as means over this rank's usable anchors."""
     usable, count = step.usable, step.usable.sum().clamp_min(1)
-    hardest = step.negative.masked_fill(~step.negatives.valid, -torch.inf).amax(1).where(usable, 0.0)
+    hardest = step.hardest.where(usable, 0.0)
     precision = soft_average_precision(step.positive, step.negative, step.negatives.valid)
     return {
         "train/ap": precision.where(usable, 0.0).sum() / count,

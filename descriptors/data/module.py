@@ -108,8 +108,7 @@ class PairDataModule(LightningDataModule):
 
     def gallery_draws(self) -> list[Draw]:
         """The training photos with the lowest content hashes."""
-        by_hash = sorted(self.train_photos, key=self.index.hashes.__getitem__)
-        return [(0, photo) for photo in by_hash[: self.validation.gallery]]
+        return [(0, photo) for photo in self.index.by_content(self.train_photos)[: self.validation.gallery]]
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         self.clock.lap("wait")

@@ -65,6 +65,10 @@ class PhotoIndex:
     def __len__(self) -> int:
         return len(self.names)
 
+    def by_content(self, photos: Iterable[int]) -> list[int]:
+        """Photo numbers by ascending content hash: an order that depends on what the photos show alone."""
+        return sorted(photos, key=self.hashes.__getitem__)
+
     def load(self, photo: int) -> Pixels:
         """Decodes photo number `photo`: (h, w, 3) uint8 RGB of the size in the index, cut out where it is a tile.
 
@@ -123,6 +127,6 @@ def split(index: PhotoIndex, share: float = 0.1, at_least: int = 4) -> tuple[lis
 def _scenes_by_hash(index: PhotoIndex) -> Sequence[list[int]]:
     """The photo numbers of each scene by ascending hash; scenes go by their lowest hash."""
     scenes: dict[int, list[int]] = {}
-    for photo in sorted(range(len(index)), key=index.hashes.__getitem__):
+    for photo in index.by_content(range(len(index))):
         scenes.setdefault(index.scenes[photo], []).append(photo)
     return list(scenes.values())

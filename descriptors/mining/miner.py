@@ -78,9 +78,6 @@ class Miner(Callback):
         best, place = score.topk(min(self.top_k, score.shape[1]))
         return best, place
 
-    def _allowed(self, query: Described, pool: Described) -> Tensor:
-        return self.admissible(query, pool).logical_and_(query.valid[:, None]).logical_and_(pool.valid[None])
-
 
 def chunks(described: Described, size: int) -> Iterator[tuple[int, Described]]:
     """Keypoints in parts of at most `size` rows, each with the number of its first row; no keypoints are one part."""

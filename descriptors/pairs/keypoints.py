@@ -4,7 +4,6 @@ Every detector fills a fixed number of slots: `xy` (B, M, 2) px in the crop and 
 xy = 0 and valid = False. A response map is (B, 1, H, W), the higher the better, and never taken where it is <= 0.
 """
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from descriptors.checks import ConfigError
+from descriptors.choice import imported
 from descriptors.pairs.portions import portions
 from descriptors.pairs.responses import dog_response, gftt_response
 from descriptors.randomness import Draws
@@ -71,10 +72,9 @@ def detector_of(name: str) -> Detector:
     """The detector of the table, or the peaks of an imported response map `package.module:function`."""
     if name in DETECTORS:
         return DETECTORS[name]
-    module, _, function = name.partition(":")
     try:
-        return partial(strongest, getattr(importlib.import_module(module), function))
-    except (ImportError, AttributeError, ValueError) as error:
+        return partial(strongest, imported(name))
+    except ConfigError as error:
         raise ValueError(
             f"pairs.keypoints.detector={name!r} is neither one of {', '.join(DETECTORS)} nor an importable "
             f"package.module:function that takes gray (B, 1, H, W) and returns a response map ({error})."
