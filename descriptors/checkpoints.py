@@ -73,7 +73,7 @@ def check_same_run(checkpoint: dict[str, Any], experiment: dict[str, Any], path:
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The whole checkpoint written last below a folder of runs, and what it holds; damaged ones are named and passed over."""
+    """The whole checkpoint written last below a folder of runs, and its content; damaged ones are named, left out."""
     found = sorted(folder.glob("**/checkpoints/step=*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in found:
         try:
