@@ -60,7 +60,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     train.set_defaults(run=_train)
     evaluate = _verb(verbs, "evaluate", "measure descriptors at the same keypoints of image pairs", EVALUATE_EXAMPLES)
     if verb == "evaluate":  # the import takes seconds that other verbs need not wait for
-        from descriptors.evaluation.evaluate import add_arguments, run
+        from descriptors.evaluation.command import add_arguments, run
 
         add_arguments(evaluate)
         evaluate.set_defaults(run=run)

@@ -50,7 +50,7 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path, detector: Detector, count: int, max_side: int) -> None:
-        self._detector, self._count = detector, count
+        self.detector, self._count = detector, count
         self._setting = f"{detector.name}-{detector.identity}-n{count}-side{max_side}-r{REVISION}"
         self._folder = folder
 
@@ -60,7 +60,7 @@ class FeatureStore:
         stored = file.read(key)
         if stored is not None:
             return _keypoints(stored)
-        found = self._detector.detect(image, self._count)
+        found = self.detector.detect(image, self._count)
         file.write(key, _arrays(found))
         return found
 

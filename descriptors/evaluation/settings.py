@@ -7,11 +7,8 @@ from typing import Any
 
 import torch
 
-from descriptors.checks import nearest
 from descriptors.evaluation.describers import BASELINES, LEARNED_BASELINES
 from descriptors.evaluation.detectors import LEARNED_DETECTORS
-
-PROTOCOLS = ("homography-folder",)
 
 
 @dataclass(frozen=True)
@@ -23,14 +20,15 @@ class Settings:
     """
 
     describers: Sequence[str]  # names of baselines, run folders, *.safetensors or *.ckpt files
-    data: Path  # a folder in HPatches' layout
+    data: Path  # a folder in the protocol's layout
     protocol: str = "homography-folder"
     detector: str = "sift"
-    keypoints: int = 2048  # an image, at most
+    keypoints: int = 2048  # an image, at most; 0: all that the detector finds
     max_side: int = 640  # px; larger images are shrunk, 0 keeps the native size
     ratio: float | None = None  # of the ratio test; without it mutual nearest neighbours alone
     cache: Path | None = None  # of keypoints and descriptors; without it a folder that goes with the run
     weights: Mapping[str, Path] = field(default_factory=dict)  # name of a learned detector or baseline -> its file
+    options: Mapping[str, float | str] = field(default_factory=dict)  # of the protocol
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -46,20 +44,18 @@ class Settings:
 
 
 def _check_names(settings: Settings) -> None:
-    if settings.protocol not in PROTOCOLS:
-        raise ValueError(f"unknown protocol '{settings.protocol}'{nearest(settings.protocol, list(PROTOCOLS))}")
     if not settings.describers:
         raise ValueError(f"no describer was named; name some of {', '.join(BASELINES)}, or weights by path.")
     readers = {settings.detector, *settings.describers} & {*LEARNED_DETECTORS, *LEARNED_BASELINES}
     unused = set(settings.weights) - readers
     if unused:
-        known = ", ".join((*LEARNED_DETECTORS, *LEARNED_BASELINES))
+        known = ", ".join(dict.fromkeys((*LEARNED_DETECTORS, *LEARNED_BASELINES)))
         raise ValueError(f"weights are given for '{min(unused)}', but nothing named here reads them; {known} do.")
 
 
 def _check_numbers(settings: Settings) -> None:
-    if settings.keypoints < 1:
-        raise ValueError(f"keypoints = {settings.keypoints} is too small; it must be at least 1.")
+    if settings.keypoints < 0:
+        raise ValueError(f"keypoints = {settings.keypoints} is negative; use 0 for all that the detector finds.")
     if settings.max_side < 0:
         raise ValueError(f"max_side = {settings.max_side} px is negative; use 0 for the native size.")
     if settings.ratio is not None and not 0 < settings.ratio <= 1:

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from descriptors.evaluation.evaluate import add_arguments, evaluate, run
-from descriptors.evaluation.rows import PairFigures, rows_of
+from descriptors.evaluation.command import add_arguments, run
+from descriptors.evaluation.evaluate import evaluate
+from descriptors.evaluation.homography.curves import mma_figure
+from descriptors.evaluation.homography.protocols import HOMOGRAPHY_FOLDER
+from descriptors.evaluation.protocols import completed
+from descriptors.evaluation.rows import Measure, Sample, Summing, rows_of
 from descriptors.evaluation.settings import Settings
-from descriptors.evaluation.table import mma_figure, text_table
+from descriptors.evaluation.table import text_table
 from descriptors.figures.canvas import to_array
 from descriptors.networks import Compact
 from descriptors.weights import save_weights
@@ -40,15 +44,19 @@ def values(table):
     return list(table.values())
 
 
+def mma(row):
+    return [row.measures[f"mma@{px}"] for px in range(1, 11)]
+
+
 @pytest.mark.parametrize(("max_side", "count"), [(320, 400), (0, 2048)])
 def test_rootsift_gives_the_mma_of_opencv_alone_on_warped_bundled_photos(folder, max_side, count):
     rows = by_set(evaluate(["rootsift"], PROTOCOL, folder, keypoints=count, max_side=max_side))
     expected = opencv_rootsift_mma(folder, ["i_coffee", "other", "v_astronaut"], count, max_side)
-    np.testing.assert_allclose(values(rows["all"].mma), np.concatenate(values(expected)).mean(0), atol=1e-6)
-    np.testing.assert_allclose(values(rows["illumination"].mma), expected["i_coffee"].mean(0), atol=1e-6)
-    np.testing.assert_allclose(values(rows["viewpoint"].mma), expected["v_astronaut"].mean(0), atol=1e-6)
-    assert rows["all"].mma["3"] > 0.7
-    assert rows["all"].homography_accuracy["3"] == 1
+    np.testing.assert_allclose(mma(rows["all"]), np.concatenate(values(expected)).mean(0), atol=1e-6)
+    np.testing.assert_allclose(mma(rows["illumination"]), expected["i_coffee"].mean(0), atol=1e-6)
+    np.testing.assert_allclose(mma(rows["viewpoint"]), expected["v_astronaut"].mean(0), atol=1e-6)
+    assert rows["all"].measures["mma@3"] > 0.7
+    assert rows["all"].measures["homography_accuracy@3"] == 1
 
 
 def test_rootsift_gives_the_mma_of_opencv_alone_on_real_sequences(tmp_path):
@@ -57,7 +65,7 @@ def test_rootsift_gives_the_mma_of_opencv_alone_on_real_sequences(tmp_path):
         (tmp_path / name).symlink_to(real_folder() / name)
     rows = by_set(evaluate(["rootsift"], PROTOCOL, tmp_path))
     expected = opencv_rootsift_mma(tmp_path, names, 2048, 640)
-    np.testing.assert_allclose(values(rows["all"].mma), np.concatenate(values(expected)).mean(0), atol=1e-6)
+    np.testing.assert_allclose(mma(rows["all"]), np.concatenate(values(expected)).mean(0), atol=1e-6)
 
 
 @pytest.mark.slow
@@ -65,9 +73,9 @@ def test_rootsift_gives_the_mma_of_opencv_alone_on_all_real_sequences():
     root = real_folder()
     rows = by_set(evaluate(["rootsift", "rootsift-upright"], PROTOCOL, root)[:3])
     expected = opencv_rootsift_mma(root, sorted(path.name for path in root.iterdir()), 2048, 640)
-    np.testing.assert_allclose(values(rows["all"].mma), np.concatenate(values(expected)).mean(0), atol=1e-6)
-    assert rows["illumination"].mma["3"] == pytest.approx(0.326, abs=0.002)
-    assert rows["viewpoint"].mma["3"] == pytest.approx(0.329, abs=0.002)
+    np.testing.assert_allclose(mma(rows["all"]), np.concatenate(values(expected)).mean(0), atol=1e-6)
+    assert rows["illumination"].measures["mma@3"] == pytest.approx(0.326, abs=0.002)
+    assert rows["viewpoint"].measures["mma@3"] == pytest.approx(0.329, abs=0.002)
 
 
 def test_bad_pairs_are_named_counted_as_nothing_and_the_rest_goes_on(folder, tmp_path):
@@ -102,8 +110,8 @@ def test_bad_pairs_are_named_counted_as_nothing_and_the_rest_goes_on(folder, tmp
     assert (row["pairs"], row["failures"]) == (9, 7)
     alone = by_set(evaluate(["rootsift"], PROTOCOL, folder, keypoints=300, max_side=320))["viewpoint"]
     right = 0 if "no matches" in reasons["v_6few"] else 1  # the spot matches itself
-    assert row["mma"]["3"] == pytest.approx((2 * alone.mma["3"] + right) / 9)
-    assert row["homography_accuracy"]["5"] == pytest.approx(2 * alone.homography_accuracy["5"] / 9)
+    assert row["mma"]["3"] == pytest.approx((2 * alone.measures["mma@3"] + right) / 9)
+    assert row["homography_accuracy"]["5"] == pytest.approx(2 * alone.measures["homography_accuracy@5"] / 9)
 
 
 def test_the_command_writes_rows_settings_failures_a_spreadsheet_and_curves(folder, tmp_path, capsys):
@@ -114,7 +122,9 @@ def test_the_command_writes_rows_settings_failures_a_spreadsheet_and_curves(fold
     assert command(*words, "--max-side", "256", "--json", report, "--cache", tmp_path / "cache") == 0
     content = json.loads(report.read_text())
     assert set(content) == {"rows", "settings", "failures"}
-    names = "describer protocol set pairs keypoints matches mma homography_accuracy failures intervals ms_per_image"
+    names = (
+        "describer protocol data set pairs keypoints matches mma homography_accuracy failures intervals ms_per_image"
+    )
     assert all(set(row) == set(names.split()) for row in content["rows"])
     assert [(row["describer"], row["set"]) for row in content["rows"]] == [
         (name, kind) for name in ("rootsift", str(weights)) for kind in ("all", "illumination", "viewpoint")
@@ -126,7 +136,7 @@ def test_the_command_writes_rows_settings_failures_a_spreadsheet_and_curves(fold
     assert low <= first["mma"]["3"] <= high
     assert first["ms_per_image"] > 0
     assert 150 < first["keypoints"] <= 200
-    assert content["settings"]["max_side"] == 256
+    assert content["settings"][0]["max_side"] == 256
     lines = list(csv.DictReader(report.with_suffix(".csv").open()))
     assert [float(line["mma@3"]) for line in lines] == [row["mma"]["3"] for row in content["rows"]]
     assert cv2.imread(str(report.with_suffix(".png"))).shape[2] == 3
@@ -138,36 +148,60 @@ def test_the_command_writes_rows_settings_failures_a_spreadsheet_and_curves(fold
     assert again == [{k: v for k, v in row.items() if k != "ms_per_image"} for row in content["rows"]]
 
 
+SUMMING = Summing(PROTOCOL, "folder", "pairs", [Measure("mma@1", "mma@1"), Measure("mma@3", "mma@3")])
+
+
 def test_a_row_of_two_pairs_by_hand():
-    """Errors 0.5 and 2.5 px, then no match: MMA@1 = (1/2 + 0) / 2, MMA@3 = (1 + 0) / 2; image 1 counts once."""
+    """Half of the first pair's matches lie within 1 px and all within 3, the second has none; image 1 counts once."""
     pairs = [
-        PairFigures("v_a/1-2", "viewpoint", [0.5, 2.5], 2.0, {"1": 10, "2": 20}, [0.01, 0.03]),
-        PairFigures("v_a/1-3", "viewpoint", [], float("inf"), {"1": 10, "3": 0}, [], "no keypoints in 3."),
+        Sample("v_a/1-2", "viewpoint", {"mma@1": 0.5, "mma@3": 1.0}, {"1": 10, "2": 20}, 2, [0.01, 0.03]),
+        Sample("v_a/1-3", "viewpoint", {"mma@1": 0.0, "mma@3": 0.0}, {"1": 10, "3": 0}, 0, [], "no keypoints in 3."),
     ]
-    everything, viewpoint = rows_of("mine", PROTOCOL, pairs)
+    everything, viewpoint = rows_of("mine", pairs, SUMMING)
     assert (everything.set, viewpoint.set) == ("all", "viewpoint")
-    assert (viewpoint.pairs, viewpoint.keypoints, viewpoint.matches, viewpoint.failures) == (2, 10, 1, 1)
-    assert (viewpoint.mma["1"], viewpoint.mma["2"], viewpoint.mma["3"]) == (0.25, 0.25, 0.5)
-    assert viewpoint.homography_accuracy == {"1": 0.0, "3": 0.5, "5": 0.5}
+    assert viewpoint.counts == {"pairs": 2, "keypoints": 10, "matches": 1}
+    assert viewpoint.measures == {"mma@1": 0.25, "mma@3": 0.5}
     assert viewpoint.intervals["mma@3"] == [0.0, 1.0]
+    assert viewpoint.failures == 1
     assert viewpoint.ms_per_image == pytest.approx(20)
 
 
+def test_a_macro_row_is_the_mean_of_its_groups_however_many_pairs_each_has():
+    """Three pairs at 1 and one at 0: 3/4 as the mean over pairs, 1/2 as the mean of the groups 1 and 0."""
+    samples = [Sample(f"i_a/1-{k}", "illumination", {"mma@3": 1.0}) for k in (2, 3, 4)]
+    samples.append(Sample("v_a/1-2", "viewpoint", {"mma@3": 0.0}))
+    measures = [Measure("mma@3", "mma@3")]
+    plain = rows_of("mine", samples, Summing("p", "d", "pairs", measures))
+    macro = rows_of("mine", samples, Summing("p", "d", "pairs", measures, macro=True))
+    assert [row.measures["mma@3"] for row in plain] == [0.75, 1, 0]
+    assert [row.measures["mma@3"] for row in macro] == [0.5, 1, 0]
+    assert macro[0].intervals["mma@3"] == [0.5, 0.5]  # nothing varies within the groups
+
+
 def test_the_table_is_aligned_and_the_figure_can_be_drawn_for_many_describers():
-    figures = [PairFigures("i_a/1-2", "illumination", [0.5, 2.5], 2.0, {"1": 10, "2": 20})]
-    rows = [row for number in range(9) for row in rows_of(f"describer-{number}" * (number + 1), PROTOCOL, figures)]
-    lines = text_table(rows).splitlines()
+    values = {measure.value: 0.5 for measure in HOMOGRAPHY_FOLDER.measures}
+    samples = [Sample("i_a/1-2", "illumination", values, {"1": 10, "2": 20}, 2)]
+    summing = Summing(PROTOCOL, "folder", "pairs", HOMOGRAPHY_FOLDER.measures)
+    rows = [row for number in range(9) for row in rows_of(f"describer-{number}" * (number + 1), samples, summing)]
+    lines = text_table(rows, HOMOGRAPHY_FOLDER.shown).splitlines()
     assert len(lines) == 1 + len(rows) == 19
     assert len({len(line) for line in lines}) == 1
     assert to_array(mma_figure(rows)).std() > 0
 
 
+def test_a_protocol_brings_its_settings_and_refuses_others():
+    assert completed(PROTOCOL, {"keypoints": None, "max_side": 320})["keypoints"] == 2048
+    with pytest.raises(ValueError, match="did you mean 'homography-folder'"):
+        completed("homography-folders", {})
+    with pytest.raises(ValueError, match="has no option 'shortlist'"):
+        completed(PROTOCOL, {"options": {"shortlist": "50"}})
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"protocol": "homography-folders"}, "did you mean 'homography-folder'"),
         ({"describers": []}, "no describer"),
-        ({"keypoints": 0}, "at least 1"),
+        ({"keypoints": -1}, "negative"),
         ({"max_side": -1}, "negative"),
         ({"ratio": 1.5}, r"\(0, 1\]"),
         ({"weights": {"hardnet": "x.pth"}}, "'hardnet'"),

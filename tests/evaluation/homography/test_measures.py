@@ -4,14 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descriptors.evaluation.matching import estimate_homography, mutual_nearest
-from descriptors.evaluation.measures import (
-    bootstrap_interval,
+from descriptors.evaluation.homography.measures import (
     corner_error_px,
     homography_accuracy,
     matching_accuracy,
     reprojection_errors_px,
 )
+from descriptors.evaluation.intervals import percentile_interval, resamples
+from descriptors.evaluation.matching import estimate_homography, mutual_nearest
 from tests import oracles_evaluation as oracle
 
 SHIFT = np.array([[1.0, 0, 10], [0, 1, 0], [0, 0, 1]])
@@ -118,13 +118,16 @@ def test_matches_that_fix_no_homography_have_none(points):
 
 
 def test_the_interval_holds_the_mean_narrows_with_pairs_and_is_always_the_same():
-    rng = np.random.default_rng(0)
-    values = rng.uniform(size=400)
-    low, high = bootstrap_interval(values)
+    values = np.random.default_rng(0).uniform(size=400)
+
+    def interval(members):
+        return percentile_interval(members[resamples(len(members))].mean(-1))
+
+    low, high = interval(values)
     assert low < values.mean() < high
     normal = 1.96 * values.std() / 20  # the central limit's half width
     assert (high - low) / 2 == pytest.approx(normal, rel=0.15)
-    few = bootstrap_interval(values[:25])
+    few = interval(values[:25])
     assert few[1] - few[0] > 2 * (high - low)
-    assert bootstrap_interval(values) == (low, high)
-    assert bootstrap_interval([0.25]) == (0.25, 0.25)
+    assert interval(values) == (low, high)
+    assert interval(np.array([0.25])) == (0.25, 0.25)

@@ -3,14 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descriptors.evaluation.homography_folder import (
-    PairError,
-    PairFiles,
-    find_pairs,
-    read_homography,
-    read_pair,
-    shrink,
-)
+from descriptors.evaluation.homography.folder import PairFiles, find_pairs, read_homography, read_pair
+from descriptors.evaluation.sizes import UnmeasurableError, shrink
 from tests.evaluation.scenes import SMALL_VIEW, blob_image, make_folder, write_sequence
 
 
@@ -71,7 +65,7 @@ def test_the_homography_shrinks_with_both_images(tmp_path):
 )
 def test_an_impossible_homography_is_named(tmp_path, text, reason):
     (tmp_path / "H_1_2").write_text(text)
-    with pytest.raises(PairError, match=f"H_1_2.*{reason}"):
+    with pytest.raises(UnmeasurableError, match=f"H_1_2.*{reason}"):
         read_homography(tmp_path / "H_1_2")
 
 
@@ -84,7 +78,7 @@ def test_a_steep_but_possible_homography_is_taken(tmp_path):
 def test_an_image_that_is_there_twice_is_refused(tmp_path):
     write_sequence(tmp_path / "v_spot", blob_image(64, (30, 30), 5), {2: np.eye(3)}, "png")
     Image.new("RGB", (8, 8)).save(tmp_path / "v_spot/2.jpg")
-    with pytest.raises(PairError, match="more than once"):
+    with pytest.raises(UnmeasurableError, match="more than once"):
         read_pair(PairFiles(tmp_path / "v_spot", 2), 0)
 
 

@@ -1,20 +1,14 @@
-"""The figures of a pair of images and of a set of pairs, written from their definitions."""
+"""The figures of a pair of images under a known homography, written from their definitions."""
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from descriptors.randomness import Draws, key_of
 
 Numbers = NDArray[np.float64]
 
 MMA_THRESHOLDS_PX = tuple(range(1, 11))
 HOMOGRAPHY_THRESHOLDS_PX = (1, 3, 5)
-BOOTSTRAP_SEED = 1984
-BOOTSTRAP_RESAMPLES = 2000
-LEVEL = 0.95
 
 
 def project(xy: NDArray[np.floating], homography: Numbers) -> Numbers:
@@ -66,17 +60,3 @@ def homography_accuracy(error_px: float, thresholds_px: Sequence[float] = HOMOGR
     """1 where a pair's corner error is at most t, else 0, for every t."""
     accuracy: Numbers = (error_px <= np.asarray(thresholds_px, np.float64)).astype(np.float64)
     return accuracy
-
-
-def bootstrap_interval(values: Sequence[float] | Numbers, seed: int = BOOTSTRAP_SEED) -> tuple[float, float]:
-    """95 % percentile interval of the mean over pairs, pairs drawn with replacement (Efron, 1979).
-
-    Args:
-        values: (P,) one figure a pair, P >= 1.
-    """
-    figures = np.asarray(values, np.float64)
-    draws = Draws(torch.tensor([key_of(seed, "bootstrap")]))
-    uniform = draws.uniform("pairs", BOOTSTRAP_RESAMPLES, len(figures))[0].double().numpy()
-    means = figures[(uniform * len(figures)).astype(np.int64)].mean(1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

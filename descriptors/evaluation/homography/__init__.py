@@ -1,0 +1,1 @@
+"""Protocols on image pairs that a known homography relates."""

@@ -1,0 +1,58 @@
+"""The table of protocols, and the settings that each brings along."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from descriptors.checks import nearest
+from descriptors.evaluation.homography.protocols import HOMOGRAPHY_FOLDER
+from descriptors.evaluation.protocol import Protocol
+
+PROTOCOLS: dict[str, Protocol] = {
+    "homography-folder": HOMOGRAPHY_FOLDER,
+}
+USUAL = {"keypoints": 2048, "max_side": 640}
+
+
+def protocol_of(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PROTOCOLS:
+        raise ValueError(f"unknown protocol '{name}'{nearest(name, list(PROTOCOLS))}")
+    return PROTOCOLS[name]
+
+
+def completed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings given (None: not given), with the protocol's own for the rest.
+
+    Raises:
+        ValueError: the protocol is unknown, fixes a setting at another value, or has no such option.
+    """
+    protocol = protocol_of(name)
+    said = {key: value for key, value in given.items() if value is not None}
+    for key, value in protocol.fixed.items():
+        if said.get(key, value) != value:
+            raise ValueError(
+                f"{key} = {said[key]} does not go with protocol '{name}', which fixes it at {value}; leave it out."
+            )
+    options = _options(name, protocol, said.get("options", {}))
+    return {**USUAL, **protocol.usual, **protocol.fixed, **said, "protocol": name, "options": options}
+
+
+def _options(name: str, protocol: Protocol, given: Mapping[str, Any]) -> dict[str, float | str]:
+    unknown = [key for key in given if key not in protocol.options]
+    if unknown:
+        known = list(protocol.options)
+        says = nearest(unknown[0], known) if known else "; it has none."
+        raise ValueError(f"protocol '{name}' has no option '{unknown[0]}'{says}")
+    return {key: _like(key, given.get(key, usual), usual) for key, usual in protocol.options.items()}
+
+
+def _like(key: str, value: Any, usual: float | str) -> float | str:
+    """The value as the type of what it usually is."""
+    try:
+        return type(usual)(value)
+    except ValueError as error:
+        raise ValueError(f"option {key} = {value} is not a number as {usual} is.") from error
