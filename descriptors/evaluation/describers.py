@@ -8,13 +8,20 @@ from typing import Protocol
 import cv2
 import kornia.feature
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from descriptors.checks import nearest
 from descriptors.describe import load
+from descriptors.evaluation.dense_maps.aliked import Aliked
+from descriptors.evaluation.dense_maps.dedode import DedodeB
+from descriptors.evaluation.dense_maps.disk import Disk
+from descriptors.evaluation.dense_maps.network import DenseNetwork, rgb_pixels
+from descriptors.evaluation.dense_maps.superpoint import SuperPoint
+from descriptors.evaluation.dense_maps.xfeat import XFeat
 from descriptors.evaluation.detectors import Image, Keypoints
-from descriptors.evaluation.patches import DenseSift, PatchDescriber
+from descriptors.evaluation.patches import DenseSift, PatchDescriber, unit_rows
 from descriptors.evaluation.stored_weights import file_hash, load_into, needed_weights
 
 Descriptors = NDArray[np.float32]
@@ -40,7 +47,7 @@ def describer_of(word: str, weights: Path | None = None, device: str = "cpu") ->
 
     Args:
         word: one of `BASELINES`, a run folder, a `*.safetensors` or a `*.ckpt` file.
-        weights: of a learned baseline, its published file.
+        weights: of a learned baseline, its published file; see the networks' docstrings for their licences.
         device: where networks run.
 
     Raises:
@@ -94,6 +101,20 @@ class OpenCVSift:
         return [cv2.KeyPoint(*row) for row in rows]
 
 
+class DenseDescriber:
+    """A published network that describes the whole image, read at the keypoints; their size and angle are not used."""
+
+    def __init__(self, name: str, network: DenseNetwork, device: str) -> None:
+        self.name, self.identity = name, network.identity
+        self._network, self._device = network, device
+
+    @torch.inference_mode()
+    def describe(self, image: Image, keypoints: Keypoints) -> Descriptors:
+        """See `Describer`."""
+        xy = torch.from_numpy(keypoints.xy).to(self._device)
+        return unit_rows(self._network.describe(rgb_pixels(image, self._device), xy))
+
+
 class TrainedDescriber:
     """This project's weights."""
 
@@ -125,7 +146,11 @@ def _learned(
     network: Callable[..., nn.Module], file_name: str, name: str, weights: Path | None, device: str
 ) -> Describer:
     path = needed_weights(name, file_name, weights)
-    return PatchDescriber(name, load_into(network(pretrained=False), path, device), file_hash(path), device)
+    return PatchDescriber(name, load_into(partial(network, pretrained=False), path, device), file_hash(path), device)
+
+
+def _dense(kind: type[DenseNetwork], name: str, weights: Path | None, device: str) -> Describer:
+    return DenseDescriber(name, kind.of(name, weights, device), device)
 
 
 BASELINES: dict[str, Callable[[str, Path | None, str], Describer]] = {
@@ -137,8 +162,15 @@ BASELINES: dict[str, Callable[[str, Path | None, str], Describer]] = {
     "hardnet": partial(_learned, kornia.feature.HardNet, "checkpoint_liberty_with_aug.pth"),
     "hynet": partial(_learned, kornia.feature.HyNet, "HyNet_LIB.pth"),
     "sosnet": partial(_learned, kornia.feature.SOSNet, "sosnet_32x32_liberty.pth"),
+    "superpoint": partial(_dense, SuperPoint),
+    "disk": partial(_dense, Disk),
+    "aliked": partial(_dense, Aliked),
+    "xfeat": partial(_dense, XFeat),
+    "dedode-b": partial(_dense, DedodeB),
 }
-LEARNED_BASELINES = ("hardnet", "hynet", "sosnet")  # those that read weights
+PUBLISHED_PATCHES = ("hardnet", "hynet", "sosnet")
+PUBLISHED_DENSE = ("superpoint", "disk", "aliked", "xfeat", "dedode-b")
+LEARNED_BASELINES = (*PUBLISHED_PATCHES, *PUBLISHED_DENSE)  # those that read weights
 
 
 def _unit(rows: NDArray[np.float64], order: int) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ class PatchDescriber:
         if not described:
             probe = self._network(gray.new_zeros(2, 1, PATCH_PX, PATCH_PX)).flatten(1)  # tells D
             return np.empty((0, probe.shape[1]), np.float32)
-        return _rows(torch.cat(described))
+        return unit_rows(torch.cat(described))
 
 
 class DenseSift:
@@ -57,7 +57,7 @@ class DenseSift:
         extent = torch.tensor([image.shape[1], image.shape[0]], device=xy.device)
         grid = 2 * (xy + 0.5) / extent - 1
         sampled = F.grid_sample(cells, grid[None, None], align_corners=True)
-        return _rows(sampled[0, :, 0].T)
+        return unit_rows(sampled[0, :, 0].T)
 
 
 def local_frames(keypoints: Keypoints) -> Tensor:
@@ -76,10 +76,11 @@ def cut_patches(gray: Tensor, frames: Tensor) -> Tensor:
     return patches[0]
 
 
+def unit_rows(described: Tensor) -> NDArray[np.float32]:
+    """(N, D) of any precision and device to float32 rows of length 1; zero rows stay zero."""
+    return np.asarray(F.normalize(described.float(), dim=1).cpu().numpy(), np.float32)
+
+
 def _gray(image: Image, device: str) -> Tensor:
     gray = torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     return gray.to(device)[None, None].float() / 255
-
-
-def _rows(described: Tensor) -> NDArray[np.float32]:
-    return np.asarray(F.normalize(described.float(), dim=1).cpu().numpy(), np.float32)

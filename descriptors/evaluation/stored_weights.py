@@ -1,12 +1,21 @@
-"""Published weights given by path: read without running code, and named by a hash of their file."""
+"""Published weights given by path: read without running code, checked key by key, named by a hash of their file."""
 
 import hashlib
 import pickle
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+Tensors = dict[str, Tensor]  # a state dict
+
+TRANSFORMERS_FILE = "model.safetensors"  # what a folder in transformers' layout holds
+NESTED_UNDER = ("state_dict", "extractor")  # where training checkpoints keep the network's tensors
+UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError, SafetensorError)
 
 
 def file_hash(path: Path) -> str:
@@ -22,7 +31,11 @@ def file_hash(path: Path) -> str:
 
 
 def needed_weights(name: str, file_name: str, weights: Path | None) -> Path:
-    """The path given for a network whose weights come with no installed package.
+    """The file given for a network whose weights come with no installed package; nothing is ever downloaded.
+
+    Args:
+        file_name: as its authors published it, for the error.
+        weights: the file, or a folder in transformers' layout.
 
     Raises:
         ValueError: none was given, or there is no such file.
@@ -32,26 +45,64 @@ def needed_weights(name: str, file_name: str, weights: Path | None) -> Path:
             f"'{name}' needs its published weights, which no installed package brings along: "
             f"get {file_name} and give weights=<path> (on the command line: --weights {name}=<path>)."
         )
-    if not weights.is_file():
-        raise ValueError(f"{weights}: there is no such weights file; '{name}' needs {file_name}.")
-    return weights
+    path = weights.expanduser()
+    file = path / TRANSFORMERS_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"{file}: there is no such weights file; '{name}' needs {file_name}.")
+    return file
 
 
-def load_into(network: nn.Module, path: Path, device: str) -> nn.Module:
-    """The network with the tensors of a `torch.save` file (a state dict, or one under `state_dict`), ready to infer.
+def load_into(
+    build: Callable[[], nn.Module],
+    path: Path,
+    device: str,
+    layout: Callable[[Tensors], Tensors] = dict,
+    may_lack: Collection[str] = (),
+) -> nn.Module:
+    """A network with the tensors of a file, ready to infer.
+
+    Args:
+        build: makes the network; what it draws at random is overwritten, and the global generator left as it was.
+        path: a `*.safetensors`, or a `torch.save` file of a state dict, bare or under a key of `NESTED_UNDER`.
+        layout: the file's names of tensors to the network's.
+        may_lack: buffers that the published file leaves to the network.
 
     Raises:
         ValueError: the file is damaged, holds more than tensors, or belongs to another network.
     """
+    with torch.random.fork_rng(devices=[]):
+        network = build()
+    own = network.state_dict()
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(_tensors(content))
-    except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: does not hold the weights of {type(network).__name__} ({reason}).") from error
+        tensors = {key: own[key] for key in may_lack} | layout(_read(path))
+        reason = _mismatch(tensors, own)
+    except UNREADABLE as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+    if reason is not None:
+        raise ValueError(f"{path}: does not hold the weights of {type(network).__name__} ({reason}).")
+    network.load_state_dict(tensors)
     return network.eval().requires_grad_(False).to(device)
 
 
-def _tensors(content: Any) -> dict[str, Tensor]:
-    inner = content.get("state_dict", content)
+def _read(path: Path) -> Tensors:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    inner = next((content[key] for key in NESTED_UNDER if isinstance(content.get(key), Mapping)), content)
+    other = [key for key, value in inner.items() if not isinstance(value, Tensor)]
+    if other:
+        raise TypeError(f"'{other[0]}' is no tensor")
     return dict(inner)
+
+
+def _mismatch(tensors: Tensors, own: Mapping[str, Tensor]) -> str | None:
+    """What is wrong with the tensors for this network, in a few words; None where all fit."""
+    lacking = [key for key in own if key not in tensors]
+    if lacking:
+        return f"it lacks {len(lacking)} of {len(own)} tensors, the first '{lacking[0]}'"
+    foreign = [key for key in tensors if key not in own]
+    if foreign:
+        return f"it has {len(foreign)} tensors that the network does not know, the first '{foreign[0]}'"
+    shapes = [(key, tuple(tensors[key].shape), tuple(own[key].shape)) for key in own]
+    wrong = [f"'{key}' has shape {there}, not {here}" for key, there, here in shapes if there != here]
+    return wrong[0] if wrong else None

@@ -1,19 +1,18 @@
 import cv2
-import kornia.feature
 import numpy as np
 import pytest
 import skimage.data
 import torch
 
 import descriptors
-from descriptors.evaluation.describers import BASELINES, describer_of
+from descriptors.evaluation.describers import BASELINES, LEARNED_BASELINES, describer_of
 from descriptors.evaluation.detectors import Keypoints, detector_of
 from descriptors.networks import Compact
 from descriptors.weights import save_weights
+from tests.evaluation.published import DENSE, weights_of
 from tests.evaluation.scenes import blob_image
 
-LEARNED = {"hardnet": kornia.feature.HardNet, "hynet": kornia.feature.HyNet, "sosnet": kornia.feature.SOSNet}
-HANDCRAFTED = [name for name in BASELINES if name not in LEARNED]
+HANDCRAFTED = [name for name in BASELINES if name not in LEARNED_BASELINES]
 CARD = {"network": {"name": "compact", "dim": 16, "width": 8, "norm": "instance", "pretrained": "none"}}
 
 
@@ -37,15 +36,9 @@ def keypoint_at(xy, size=8.0, angle=0.0):
     return Keypoints(np.array([xy], np.float32), one * size, one * angle, one, np.array([2 << 8], np.int32))
 
 
-def weights_of(name, folder):
-    torch.manual_seed(0)
-    torch.save(LEARNED[name](pretrained=False).state_dict(), folder / f"{name}.pth")
-    return folder / f"{name}.pth"
-
-
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", [name for name in BASELINES if name not in DENSE])  # these: test_dense_maps.py
 def test_a_describer_gives_unit_rows_of_the_keypoints_it_got_in_their_order(name, photo, keypoints, tmp_path):
-    describer = describer_of(name, weights_of(name, tmp_path) if name in LEARNED else None)
+    describer = describer_of(name, weights_of(name, tmp_path) if name in LEARNED_BASELINES else None)
     described = describer.describe(photo, keypoints)
     assert (len(described), described.dtype) == (60, np.float32)
     np.testing.assert_allclose(np.linalg.norm(described, axis=1), 1, atol=1e-5)
@@ -121,15 +114,6 @@ def test_dense_sift_is_centred_on_the_keypoint():
     np.testing.assert_allclose(energy, energy[::-1], atol=0.002)
     off = describer_of("dense-sift").describe(image, keypoint_at((30.5, 34))).reshape(8, 4, 4) ** 2
     assert abs(off.sum(0)[:, :2].sum() - off.sum(0)[:, 2:].sum()) > 0.02
-
-
-@pytest.mark.parametrize("name", LEARNED)
-def test_learned_baselines_name_the_file_they_need(name, tmp_path):
-    with pytest.raises(ValueError, match=rf"'{name}' needs its published weights.*\.pth.*weights=<path>"):
-        describer_of(name)
-    other = weights_of("hardnet" if name != "hardnet" else "hynet", tmp_path)
-    with pytest.raises(ValueError, match="does not hold the weights of"):
-        describer_of(name, other)
 
 
 def test_trained_weights_are_described_as_from_the_packages_own_door(photo, keypoints, tmp_path):

@@ -5,10 +5,13 @@ import pytest
 import skimage.data
 import torch
 
-from descriptors.evaluation.detectors import DETECTORS, detector_of
+from descriptors.evaluation.detectors import BORDER_PX, DETECTORS, LEARNED_DETECTORS, detector_of, peak_keypoints
+from descriptors.pairs.responses import dog_response, gftt_response
 from tests.evaluation.scenes import blob_image
+from tests.oracles_dense_maps import local_maxima
 
-WITHOUT_WEIGHTS = [name for name in DETECTORS if name != "keynet"]
+WITHOUT_WEIGHTS = [name for name in DETECTORS if name not in LEARNED_DETECTORS]
+RESPONSES = {"gftt": gftt_response, "dog": dog_response, "harris": kornia.feature.harris_response}
 
 
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
@@ -58,6 +61,32 @@ def test_sift_keypoints_are_opencvs_one_a_place_by_response():
     expected = [(*p.pt, p.size, p.angle, p.response, p.octave) for p in strongest.values()]
     columns = (*found.xy.T, found.size, found.angle, found.score, found.octave)
     np.testing.assert_allclose(np.stack(columns, 1), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_count_zero_asks_for_every_local_maximum(name):
+    image = skimage.data.astronaut()[40:101, 180:255]
+    gray = torch.from_numpy(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[None, None].float() / 255
+    peaks = local_maxima(RESPONSES[name](gray)[0, 0].numpy(), BORDER_PX)
+    found = detector_of(name).detect(image, 0)
+    assert len(found) == len(peaks) > 10
+    assert all(np.abs(found.xy - peak).max(1).min() <= 0.5 for peak in peaks)
+    np.testing.assert_array_equal(detector_of(name).detect(image, 100_000).xy, found.xy)
+
+
+def test_count_zero_asks_for_all_of_sifts_keypoints():
+    image = skimage.data.astronaut()[:200, 100:340]
+    everything = detector_of("sift").detect(image, 0)
+    np.testing.assert_array_equal(everything.xy, detector_of("sift").detect(image, 100_000).xy)
+    np.testing.assert_array_equal(everything.xy[:40], detector_of("sift").detect(image, 40).xy)
+
+
+def test_count_zero_has_room_for_the_densest_peaks():
+    """Three px apart, as close as two can be highest of their 5 x 5: 7 x 10 in the 21 x 30 pixels off the border."""
+    response = torch.zeros(1, 1, 37, 46)
+    response[..., 8:-8:3, 8:-8:3] = torch.rand(7, 10, generator=torch.Generator().manual_seed(0)) + 0.1
+    found = peak_keypoints(lambda _: response, "cpu", np.zeros((37, 46, 3), np.uint8), 0)
+    assert len(found) == 70
 
 
 def test_keynet_comes_with_its_weights_or_says_which_file_is_missing(tmp_path):
