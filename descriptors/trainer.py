@@ -2,7 +2,6 @@
 
 import csv
 import logging
-import netrc
 import os
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from descriptors.distributed import is_main
 from descriptors.panels import Panels
 from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
+from descriptors.wandb_login import mode_of
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def _rows_before(path: Path, reached: int) -> list[dict[str, Any]]:
 
 def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
     folder.mkdir(parents=True, exist_ok=True)
-    mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+    mode = mode_of()
     log.info("Weights & Biases: %s, files in %s", mode, folder / "wandb")
     return WandbLogger(
         project="descriptors",
@@ -171,14 +171,3 @@ def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
         mode=mode,
         config=to_plain(experiment),
     )
-
-
-def _logged_in() -> bool:
-    """Whether there is an API key where `wandb login` leaves it; asking wandb itself may prompt or use the network."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    try:
-        entries = netrc.netrc(os.environ.get("NETRC")).hosts
-    except (OSError, netrc.NetrcParseError):
-        return False
-    return any("wandb" in host for host in entries)

@@ -1,5 +1,7 @@
 """Slow twins of the evaluator, written straight from the definitions, and one evaluation by OpenCV alone."""
 
+import itertools
+
 import cv2
 import numpy as np
 
@@ -33,8 +35,47 @@ def matching_accuracy(errors, thresholds):
     return [sum(error <= t for error in errors) / len(errors) if errors else 0.0 for t in thresholds]
 
 
+def area_under_recall(errors, threshold):
+    """The area under the lines (0, 0), (e_1, 1/S), ..., (e_k, k/S), (threshold, k/S), as a share of the threshold."""
+    below = sorted(error for error in errors if error < threshold)
+    places = [(0.0, 0.0), *((error, number / len(errors)) for number, error in enumerate(below, start=1))]
+    places.append((threshold, len(below) / len(errors)))
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(places))
+    return area / threshold
+
+
+def apply(homography, point):
+    a, b, w = (row[0] * point[0] + row[1] * point[1] + row[2] for row in homography)
+    return (a / w, b / w) if w * homography[2][2] > 0 else None
+
+
+def matching_score(first, second, matches, homography, sizes, threshold=3):
+    """Right matches over keypoints in the shared view, the mean of both directions."""
+
+    def direction(own, other, partner, towards, size):
+        shared = right = 0
+        for number, point in enumerate(own):
+            taken = apply(towards, point)
+            if taken is None or not all(-0.5 <= place < side - 0.5 for place, side in zip(taken, size, strict=True)):
+                continue
+            shared += 1
+            if number in partner:
+                x, y = other[partner[number]]
+                right += ((taken[0] - x) ** 2 + (taken[1] - y) ** 2) ** 0.5 <= threshold
+        return right / shared if shared else 0.0
+
+    there, back = dict(matches), {j: i for i, j in matches}
+    inverse = np.linalg.inv(homography)
+    forward = direction(first, second, there, homography, sizes[1])
+    return (forward + direction(second, first, back, inverse, sizes[0])) / 2
+
+
 def opencv_rootsift_mma(root, sequences, count, max_side):
-    """MMA@1..10 of RootSIFT with OpenCV's own reader, detector, descriptor and matcher: {sequence: (pairs, 10)}."""
+    """MMA@1..10 of RootSIFT with OpenCV's own reader, detector, descriptor and matcher: {sequence: (pairs, 10)}.
+
+    Args:
+        count: keypoints an image; None for all.
+    """
     sift, matcher = cv2.SIFT_create(), cv2.BFMatcher(cv2.NORM_L2, crossCheck=True)
 
     def features(path):

@@ -1,34 +1,41 @@
-"""Keypoints and descriptors in HDF5, hloc's layout, so that they are computed once and evaluated many times.
+"""Keypoints and descriptors in HDF5, so that they are computed once and evaluated many times.
 
-One file a detector and one a describer with its detector, named by everything the values depend on but the image; in a
-file one group an image, named by a hash of its pixels: `keypoints` (N, 2) px, `scores`, `scales` (px diameter),
-`angles` (degrees), `octaves` (N,), and with a describer `descriptors` (D, N).
+One folder a detector and one a describer with its detector, named by everything the values depend on but the image; in
+it one file an image, named by a hash of its pixels. A file is in hloc's layout: the group of that name holds
+`keypoints` (N, 2) px, `scores`, `scales` (px diameter), `angles` (degrees), `octaves` (N,), and with a describer
+`descriptors` (D, N).
+
+A file gets its name once it is whole, and its content is checksummed: a run that is killed damages nothing, several
+runs can share a folder, and a damaged file costs the features of one image. (Of one file for all images nothing can be
+read once its end is lost.)
 """
 
 import hashlib
 import logging
+import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from descriptors.evaluation.describers import Describer, Descriptors
 from descriptors.evaluation.detectors import Detector, Image, Keypoints
+from descriptors.evaluation.sizes import UnmeasurableError
 
 log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
 
 LAYOUT = {"keypoints": "xy", "scores": "score", "scales": "size", "angles": "angle", "octaves": "octave"}
-REVISION = 1  # to be raised when the same detector and weights come to give other values
-PATIENCE_S = 60.0  # for a file that another run writes to
-_UNFINISHED = "unfinished"  # a group while it is written
+REVISION = 2  # to be raised when the same detector and weights come to give other values
 
 
 @dataclass(frozen=True)
@@ -37,16 +44,16 @@ class Features:
 
     keypoints: Keypoints
     descriptors: Descriptors  # (N, D) unit rows
-    seconds: float | None  # that describing took; None where the file had them
+    seconds: float | None  # that describing took; None where they were stored
 
 
 class FeatureStore:
-    """Gives the features of images, from files where they hold them.
+    """Gives the features of images, from files where there are some.
 
     Args:
         folder: of the files; made if need be.
-        count: N, keypoints an image at most.
-        max_side: px the images were shrunk to; the hash of their pixels tells them apart, this names the files.
+        count: N, keypoints an image at most; 0 for all.
+        max_side: px the images were shrunk to; the hash of their pixels tells them apart, this names the folders.
     """
 
     def __init__(self, folder: Path, detector: Detector, count: int, max_side: int) -> None:
@@ -55,96 +62,42 @@ class FeatureStore:
         self._folder = folder
 
     def keypoints(self, image: Image) -> Keypoints:
-        """The detector's keypoints, the same for every describer."""
-        file, key = FeatureFile(self._folder / f"{self._setting}.h5"), content_hash(image)
-        stored = file.read(key)
-        if stored is not None:
-            return _keypoints(stored)
-        found = self.detector.detect(image, self._count)
-        file.write(key, _arrays(found))
-        return found
+        """The detector's keypoints, the same for every describer.
+
+        Raises:
+            UnmeasurableError: the detector failed on this image.
+        """
+        return self._keypoints(image, content_hash(image))
 
     def features(self, image: Image, describer: Describer) -> Features:
-        """The keypoints and what the describer says of them."""
-        file, key = FeatureFile(self.file_of(describer)), content_hash(image)
-        stored = file.read(key)
+        """The keypoints and what the describer says of them.
+
+        Raises:
+            UnmeasurableError: the detector or the describer failed on this image, or gave what are no descriptors.
+        """
+        key = content_hash(image)
+        path = self.folder_of(describer) / f"{key}.h5"
+        stored = read(path, key, (*LAYOUT, "descriptors"))
         if stored is not None:
-            return Features(_keypoints(stored), np.ascontiguousarray(stored["descriptors"].T), None)
-        computed = self._compute(image, describer)
-        file.write(key, {**_arrays(computed.keypoints), "descriptors": computed.descriptors.T})
+            return Features(_as_keypoints(stored), np.ascontiguousarray(stored["descriptors"].T), None)
+        computed = _described(image, self._keypoints(image, key), describer)
+        write(path, key, {**_arrays(computed.keypoints), "descriptors": computed.descriptors.T})
         return computed
 
-    def file_of(self, describer: Describer) -> Path:
+    def folder_of(self, describer: Describer) -> Path:
         """Where a describer's features are kept."""
         name = re.sub(r"[^\w.-]+", "_", Path(describer.name).name)
-        return self._folder / f"{name}-{describer.identity}-{self._setting}.h5"
+        return self._folder / f"{name}-{describer.identity}-{self._setting}"
 
-    def _compute(self, image: Image, describer: Describer) -> Features:
-        keypoints = self.keypoints(image)
-        start = time.perf_counter()
-        descriptors = describer.describe(image, keypoints)
-        return Features(keypoints, descriptors, time.perf_counter() - start)
-
-
-class FeatureFile:
-    """One HDF5 file; a damaged one is moved aside with a warning, and a fresh one begun.
-
-    It is opened for every image, so that a run that is stopped leaves whole what it has written, and several runs can
-    share it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """The arrays of an image; None where the file does not have it.
-
-        Raises:
-            OSError: another run held the file for longer than `PATIENCE_S`, or it may not be read.
-        """
-        if not self.path.exists():
-            return None
-        try:
-            with self._open("r") as file:
-                if key not in file:
-                    return None
-                return {name: np.asarray(values) for name, values in file[key].items()}
-        except (BlockingIOError, PermissionError):
-            raise  # nothing is wrong with the file's content
-        except (OSError, RuntimeError, KeyError) as error:
-            self._move_aside(error)
-            return None
-
-    def write(self, key: str, arrays: Arrays) -> None:
-        """Adds an image; its group gets its name only once it is whole.
-
-        Raises:
-            OSError: the disk is full, or the folder may not be written to.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open("a") as file:
-            for leftover in {key, _UNFINISHED} & set(file):
-                del file[leftover]
-            group = file.create_group(_UNFINISHED)
-            for name, values in arrays.items():
-                group.create_dataset(name, data=values)
-            file.move(_UNFINISHED, key)
-
-    def _open(self, mode: str) -> h5py.File:
-        """Opens the file, waiting for another run that writes to it."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return h5py.File(self.path, mode)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-
-    def _move_aside(self, error: Exception) -> None:
-        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
-        log.warning("%s is damaged (%s): moved to %s, its features are computed again.", self.path, error, aside.name)
-        self.path.replace(aside)
+    def _keypoints(self, image: Image, key: str) -> Keypoints:
+        path = self._folder / self._setting / f"{key}.h5"
+        stored = read(path, key, tuple(LAYOUT))
+        if stored is not None:
+            return _as_keypoints(stored)
+        with _blamed(f"detector {self.detector.name}"):
+            found = self.detector.detect(image, self._count)
+        write(path, key, _arrays(found))
+        return found
 
 
 def content_hash(image: Image) -> str:
@@ -154,9 +107,79 @@ def content_hash(image: Image) -> str:
     return digest.hexdigest()
 
 
+def read(path: Path, key: str, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a file's group; None where there is no such file, or, with a warning, where it is damaged.
+
+    Raises:
+        PermissionError: the file may not be read.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            return {name: np.asarray(file[key][name]) for name in names}
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise  # nothing is wrong with the file's content
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        log.warning("%s is damaged (%s): the features of this image are computed again.", path, error)
+        return None
+
+
+def write(path: Path, key: str, arrays: Arrays) -> None:
+    """Makes or replaces a file, which gets its name only once it is whole.
+
+    Raises:
+        OSError: the disk is full, or the folder may not be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}")
+    try:
+        with h5py.File(unfinished, "w", libver="latest") as file:
+            group = file.create_group(key)
+            for name, values in arrays.items():
+                _write_checked(group, name, values)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _write_checked(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
+    """One chunk with a checksum, which HDF5 tests when it is read; nothing has no chunk."""
+    if values.size:
+        group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
+    else:
+        group.create_dataset(name, data=values)
+
+
+def _described(image: Image, keypoints: Keypoints, describer: Describer) -> Features:
+    start = time.perf_counter()
+    with _blamed(describer.name):
+        descriptors = describer.describe(image, keypoints)
+    seconds = time.perf_counter() - start
+    if descriptors.ndim != 2 or len(descriptors) != len(keypoints):
+        shape = tuple(descriptors.shape)
+        raise UnmeasurableError(f"{describer.name}: gave descriptors of shape {shape} for {len(keypoints)} keypoints.")
+    if not np.isfinite(descriptors).all():
+        raise UnmeasurableError(f"{describer.name}: gave descriptors that are not finite.")
+    return Features(keypoints, descriptors, seconds)
+
+
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """Turns whatever a detector or describer raises into a sentence with its name; DESCRIPTORS_TRACEBACK lets it be."""
+    try:
+        yield
+    except Exception as error:
+        if os.environ.get("DESCRIPTORS_TRACEBACK"):
+            raise
+        said = str(error).strip().partition("\n")[0] or "no reason given"
+        kind = "" if isinstance(error, ValueError | cv2.error) else f"{type(error).__name__}: "
+        raise UnmeasurableError(f"{name}: {kind}{said}") from error
+
+
 def _arrays(keypoints: Keypoints) -> dict[str, NDArray[Any]]:
     return {name: getattr(keypoints, field) for name, field in LAYOUT.items()}
 
 
-def _keypoints(arrays: Arrays) -> Keypoints:
+def _as_keypoints(arrays: Arrays) -> Keypoints:
     return Keypoints(**{field: arrays[name] for name, field in LAYOUT.items()})

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-ROWS_AT_ONCE = 2048
+ROWS_AT_ONCE = 512
 RANSAC_THRESHOLD_PX = 3.0
 RANSAC_ITERATIONS = 10_000
 RANSAC_CONFIDENCE = 0.9999

@@ -31,20 +31,26 @@ def no_pictures(instruments: Instruments, samples: Samples) -> Pictures:
     return {}
 
 
+def no_notes(settings: Settings) -> Sequence[str]:
+    """Of a protocol that has none."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Protocol:
     """One named way to measure."""
 
     says: str  # in one line, for the command's help
-    layout: str  # what the data folder must hold
+    layout: str  # what the data folder must hold; "" where the protocol brings its own images
     unit: str  # of a sample: pairs | queries | images
     measures: Sequence[Measure]
     shown: Sequence[str]  # which measures the terminal shows; the first of them with its interval
     samples: Callable[[Instruments], Iterator[Mapping[str, Sample]]]  # describer -> sample, one after the other
-    fixed: Mapping[str, float] = field(default_factory=dict)  # settings that are part of the protocol's definition
+    fixed: Mapping[str, float | None] = field(default_factory=dict)  # settings of its definition; None: unset
     usual: Mapping[str, float] = field(default_factory=dict)  # settings where the user names none
     options: Mapping[str, float | str] = field(default_factory=dict)  # settings of its own, with what they usually are
     macro: bool = False  # the row of all samples is the mean of its groups' figures
+    notes: Callable[[Settings], Sequence[str]] = no_notes  # sentences on this data that a reader of the rows must know
     pictures: Callable[[Instruments, Samples], Pictures] = no_pictures
     curves: Callable[[Sequence[Row]], Figure] | None = None
 

@@ -1,7 +1,9 @@
 """What came out: samples (a pair, a query) with their figures, and the rows that sum up sets of them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,7 +37,7 @@ class Sample:
 
     name: str
     group: str | None  # illumination, viewpoint, ...; None where it belongs to all only
-    values: Mapping[str, float]  # the same names in all samples of a protocol
+    values: Mapping[str, float]  # the same names in all samples that a measure applies to
     keypoints: Mapping[str, int] = field(default_factory=dict)  # image -> how many
     matches: int | None = None  # None where the protocol counts none
     seconds: Sequence[float] = ()  # of the images described afresh
@@ -51,22 +53,23 @@ class Row:
     data: str  # the folder's name
     set: str  # all, or a group: illumination (sequences i_*), viewpoint (v_*), ...
     counts: dict[str, float]  # "pairs" or "queries"; "keypoints", mean an image; "matches", mean a pair
-    measures: dict[str, float]  # "mma@3", ...
+    measures: dict[str, float]  # "mma@3", ...; those that apply to the set
     intervals: dict[str, list[float]]  # the same names -> [low, high], 95 % bootstrap over the samples
     failures: int
     ms_per_image: float | None  # mean time to describe an image; None where all came from the cache
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain containers; a measure `name@x` stands under `name`."""
+        """Plain containers; a measure `name@x` stands under `name`, and what is not finite is None."""
         plain: dict[str, Any] = {"describer": self.describer, "protocol": self.protocol, "data": self.data}
         plain |= {"set": self.set} | self.counts
         for name, value in self.measures.items():
             table, at, threshold = name.partition("@")
             if at:
-                plain.setdefault(table, {})[threshold] = value
+                plain.setdefault(table, {})[threshold] = _finite(value)
             else:
-                plain[table] = value
-        return plain | {"failures": self.failures, "intervals": self.intervals, "ms_per_image": self.ms_per_image}
+                plain[table] = _finite(value)
+        intervals = {name: [_finite(end) for end in ends] for name, ends in self.intervals.items()}
+        return plain | {"failures": self.failures, "intervals": intervals, "ms_per_image": self.ms_per_image}
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,15 @@ def rows_of(describer: str, samples: Sequence[Sample], summing: Summing) -> list
     return rows + [_row(describer, name, [members], summing) for name, members in parts.items()]
 
 
+def _finite(value: float) -> float | None:
+    """JSON knows no inf and no nan."""
+    return value if math.isfinite(value) else None
+
+
 def _row(describer: str, name: str, strata: Sequence[Sequence[Sample]], summing: Summing) -> Row:
     samples = [one for stratum in strata for one in stratum]
     seconds = [value for one in samples for value in one.seconds]
-    figures = {measure.name: _figure(measure, strata) for measure in summing.measures}
+    figures = {measure.name: figure for measure in summing.measures if (figure := _figure(measure, strata)) is not None}
     return Row(
         describer=describer,
         protocol=summing.protocol,
@@ -114,11 +122,19 @@ def _counts(samples: Sequence[Sample], unit: str) -> dict[str, float]:
     return counts | ({"matches": float(np.mean(matches))} if matches else {})
 
 
-def _figure(measure: Measure, strata: Sequence[Sequence[Sample]]) -> tuple[float, tuple[float, float]]:
-    """The mean over strata of the statistic, and its interval with samples redrawn inside their stratum."""
-    values, redrawn = [], []
-    for number, stratum in enumerate(strata):
-        column = np.array([one.values[measure.value] for one in stratum], np.float64)
-        values.append(measure.statistic(column))
-        redrawn.append(measure.statistic(column[resamples(len(column), number)]))
-    return float(np.mean(values)), percentile_interval(np.mean(redrawn, 0))
+def _figure(measure: Measure, strata: Sequence[Sequence[Sample]]) -> tuple[float, tuple[float, float]] | None:
+    """The mean over strata of the statistic, and its interval with samples redrawn inside their stratum.
+
+    Of the samples that have the value; None where none has.
+    """
+    having = [[one.values[measure.value] for one in stratum if measure.value in one.values] for stratum in strata]
+    columns = [np.array(values, np.float64) for values in having if values]
+    if not columns:
+        return None
+    values = [measure.statistic(column) for column in columns]
+    moved = [measure.statistic(column[_redrawn(len(column), number)]) for number, column in enumerate(columns)]
+    with np.errstate(invalid="ignore"):  # of a figure that is inf in some resamples
+        return float(np.mean(values)), percentile_interval(np.mean(moved, 0))
+
+
+_redrawn = lru_cache(maxsize=4)(resamples)  # the same for all measures and describers

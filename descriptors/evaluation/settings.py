@@ -9,6 +9,7 @@ import torch
 
 from descriptors.evaluation.describers import BASELINES, LEARNED_BASELINES
 from descriptors.evaluation.detectors import LEARNED_DETECTORS
+from descriptors.evaluation.labels import absolute
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Settings:
 
     describers: Sequence[str]  # names of baselines, run folders, *.safetensors or *.ckpt files
     data: Path  # a folder in the protocol's layout
+    name: str = ""  # of the data in rows and files; without it the folder's own
     protocol: str = "homography-folder"
     detector: str = "sift"
     keypoints: int = 2048  # an image, at most; 0: all that the detector finds
@@ -34,11 +36,24 @@ class Settings:
     def __post_init__(self) -> None:
         _check_names(self)
         _check_numbers(self)
-        _check_device(self.device)
+        check_device(self.device)
+
+    @property
+    def data_name(self) -> str:
+        """What rows and files call the data."""
+        return self.name or absolute(self.data).name
+
+    def in_words(self) -> str:
+        """What was measured with, for the reader of a table."""
+        keypoints = f"at most {self.keypoints} keypoints" if self.keypoints else "all keypoints"
+        size = f"at most {self.max_side} px a side" if self.max_side else "native size"
+        matches = "mutual nearest neighbours" + (f" below ratio {self.ratio:g}" if self.ratio is not None else "")
+        options = [f"{name}={value}" for name, value in self.options.items()]
+        return ", ".join([f"detector {self.detector}", keypoints, size, matches, *options])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain containers, fit for JSON."""
-        plain = asdict(self) | {"describers": list(self.describers), "data": str(self.data)}
+        plain = asdict(self) | {"describers": list(self.describers), "data": str(self.data), "name": self.data_name}
         plain["cache"] = None if self.cache is None else str(self.cache)
         return plain | {"weights": {name: str(path) for name, path in self.weights.items()}}
 
@@ -62,7 +77,8 @@ def _check_numbers(settings: Settings) -> None:
         raise ValueError(f"ratio = {settings.ratio} is not in (0, 1]; leave it out for no ratio test.")
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raises ValueError where nothing can be computed on a device."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

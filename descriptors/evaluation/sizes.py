@@ -1,5 +1,7 @@
 """Images as large as a protocol wants them, with what that does to their pixels' places."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -10,19 +12,30 @@ from descriptors.data.decoding import Pixels, UndecodableError, decode
 
 MIN_SIDE_PX = 32  # filters and patches need as much
 
+Resized = tuple[Pixels, NDArray[np.float64]]  # an image, and the (3, 3) from the pixels it was made of to its own
+
 
 class UnmeasurableError(ValueError):
     """Why a pair, a query or an image cannot be measured, as one sentence."""
 
 
-def read_at_size(path: Path, max_side: int) -> tuple[Pixels, NDArray[np.float64]]:
+def read_at_size(path: Path, max_side: int) -> Resized:
     """`shrink` of a file.
+
+    Raises:
+        UnmeasurableError: as `read_resized`.
+    """
+    return read_resized(path, partial(shrink, max_side=max_side))
+
+
+def read_resized(path: Path, resize: Callable[[Pixels], Resized]) -> Resized:
+    """A file's image as `resize` makes it.
 
     Raises:
         UnmeasurableError: it cannot be decoded, or is too small to be described.
     """
     try:
-        image, scaling = shrink(decode(path), max_side)
+        image, scaling = resize(decode(path))
     except UndecodableError as error:
         raise UnmeasurableError(f"{path.name} cannot be decoded: {error.reason}.") from error
     check_size(image, path.name)
@@ -40,7 +53,7 @@ def check_size(image: Pixels, name: str) -> None:
         )
 
 
-def shrink(image: Pixels, max_side: int) -> tuple[Pixels, NDArray[np.float64]]:
+def shrink(image: Pixels, max_side: int) -> Resized:
     """An image of at most `max_side` px a side (0: any), by area interpolation, and the (3, 3) from old to new px."""
     height, width = image.shape[:2]
     ratio = max_side / max(height, width)

@@ -1,6 +1,5 @@
 import logging
 import multiprocessing
-import time
 
 import h5py
 import numpy as np
@@ -9,7 +8,8 @@ import skimage.data
 
 from descriptors.evaluation.describers import describer_of
 from descriptors.evaluation.detectors import Detector, detector_of, sift_keypoints
-from descriptors.evaluation.features import FeatureFile, FeatureStore, content_hash
+from descriptors.evaluation.features import FeatureStore, content_hash, read, write
+from descriptors.evaluation.sizes import UnmeasurableError
 
 PHOTO = skimage.data.astronaut()[:128, 100:260]
 
@@ -29,6 +29,10 @@ def store_in(folder, count=50, max_side=160, identity="x"):
     return FeatureStore(folder, Detector("sift", identity, sift_keypoints), count, max_side)
 
 
+def path_of(store, describer, image):
+    return store.folder_of(describer) / f"{content_hash(image)}.h5"
+
+
 def test_features_are_computed_once_and_come_back_the_same(tmp_path):
     describer = Counting()
     fresh = store_in(tmp_path).features(PHOTO, describer)
@@ -46,7 +50,7 @@ def test_features_are_computed_once_and_come_back_the_same(tmp_path):
 def test_a_file_has_hlocs_layout(tmp_path):
     store, describer = store_in(tmp_path), describer_of("rootsift")
     features = store.features(PHOTO, describer)
-    with h5py.File(store.file_of(describer)) as file:
+    with h5py.File(path_of(store, describer, PHOTO)) as file:
         group = file[content_hash(PHOTO)]
         shapes = {name: values.shape for name, values in group.items()}
         np.testing.assert_array_equal(group["descriptors"][:].T, features.descriptors)
@@ -83,61 +87,126 @@ def test_an_image_without_keypoints_is_kept_too(tmp_path):
     assert describer.calls == 1
 
 
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.95])
-def test_a_file_cut_short_is_moved_aside_with_a_warning_and_rebuilt(tmp_path, caplog, share):
-    describer = Counting()
-    store = store_in(tmp_path)
-    fresh, path = store.features(PHOTO, describer), store.file_of(describer)
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.5, 0.8, 0.95, 0.999])
+def test_a_file_cut_short_costs_one_image_and_a_warning(tmp_path, caplog, share):
+    describer, other = Counting(), PHOTO[::-1]
+    fresh = store_in(tmp_path).features(PHOTO, describer)
+    store_in(tmp_path).features(other, describer)
+    path = path_of(store_in(tmp_path), describer, PHOTO)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     with caplog.at_level(logging.WARNING):
         again = store_in(tmp_path).features(PHOTO, describer)
-    assert "is damaged" in caplog.text
+    assert caplog.text.count("is damaged") == 1
+    assert again.seconds is not None
     np.testing.assert_array_equal(again.keypoints.xy, fresh.keypoints.xy)
-    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
-    assert store_in(tmp_path).features(PHOTO, describer).seconds is None
+    np.testing.assert_array_equal(again.descriptors, fresh.descriptors)
+    assert store_in(tmp_path).features(PHOTO, describer).seconds is None  # whole again
+    assert store_in(tmp_path).features(other, describer).seconds is None  # never lost
+    assert describer.calls == 3
 
 
-def test_a_group_that_was_left_unfinished_is_begun_anew(tmp_path):
-    file = FeatureFile(tmp_path / "file.h5")
-    with h5py.File(file.path, "w") as raw:
-        raw.create_group("unfinished").create_dataset("scores", data=np.ones(3))
-    file.write("image", {"scores": np.zeros(2)})
-    np.testing.assert_array_equal(file.read("image")["scores"], np.zeros(2))
-    assert file.read("unfinished") is None
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7, 0.9])
+def test_content_that_changed_on_the_disk_is_noticed(tmp_path, caplog, place):
+    describer = Counting()
+    fresh = store_in(tmp_path).features(PHOTO, describer)
+    path = path_of(store_in(tmp_path), describer, PHOTO)
+    content = bytearray(path.read_bytes())
+    start = int(place * len(content))
+    content[start : start + 64] = bytes(255 - byte for byte in content[start : start + 64])
+    path.write_bytes(content)
+    again = store_in(tmp_path).features(PHOTO, describer)
+    np.testing.assert_array_equal(again.keypoints.xy, fresh.keypoints.xy)
+    np.testing.assert_array_equal(again.descriptors, fresh.descriptors)
+    assert "is damaged" in caplog.text
 
 
-def _hold(path, ready, seconds):
-    with h5py.File(path, "a"):
-        ready.set()
-        time.sleep(seconds)
+def test_a_file_without_what_it_should_hold_is_damaged(tmp_path, caplog):
+    describer, store = Counting(), store_in(tmp_path)
+    store.features(PHOTO, describer)
+    write(path_of(store, describer, PHOTO), content_hash(PHOTO), {"keypoints": np.zeros((3, 2))})
+    assert store.features(PHOTO, describer).seconds is not None
+    assert "is damaged" in caplog.text
 
 
-@pytest.fixture
-def held(tmp_path):
-    """A file that another process has open for writing for a while."""
-    file = FeatureFile(tmp_path / "file.h5")
-    file.write("image", {"scores": np.zeros(2)})
-    fork = multiprocessing.get_context("fork")
-    ready = fork.Event()
-    other = fork.Process(target=_hold, args=(file.path, ready, 0.4))
-    other.start()
-    assert ready.wait(20)
-    yield file
-    other.join()
-    np.testing.assert_array_equal(file.read("image")["scores"], np.zeros(2))
-    assert not list(tmp_path.glob("*.damaged-*"))
+def test_a_write_that_fails_leaves_no_file(tmp_path):
+    path = tmp_path / "file.h5"
+    with pytest.raises(TypeError):
+        write(path, "image", {"scores": np.zeros(2), "names": np.array([object()])})
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_waits_for_another_that_writes_to_the_same_file(held):
-    held.write("second", {"scores": np.ones(1)})
-    np.testing.assert_array_equal(held.read("second")["scores"], [1])
+def test_a_file_that_may_not_be_read_is_an_error_and_not_taken_for_damaged(tmp_path, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("descriptors.evaluation.features.h5py.File", refuse)
+    with pytest.raises(PermissionError):
+        read(tmp_path / "file.h5", "image", ["scores"])
 
 
-def test_a_file_that_stays_in_use_is_an_error_and_not_taken_for_damaged(held, monkeypatch):
-    monkeypatch.setattr("descriptors.evaluation.features.PATIENCE_S", 0.05)
-    with pytest.raises(BlockingIOError):
-        held.read("image")
+def _write_often(path, value):
+    for _ in range(20):
+        write(path, "image", {"scores": np.full(500, value)})
+
+
+def test_runs_that_write_the_same_file_at_once_leave_it_whole(tmp_path):
+    path, fork = tmp_path / "file.h5", multiprocessing.get_context("fork")
+    others = [fork.Process(target=_write_often, args=(path, value)) for value in (1.0, 2.0)]
+    for other in others:
+        other.start()
+    seen = set()
+    while any(other.is_alive() for other in others):
+        arrays = read(path, "image", ["scores"])
+        seen |= set() if arrays is None else set(arrays["scores"].tolist())
+    assert all(other.exitcode == 0 for other in others)
+    assert seen <= {1.0, 2.0}
+    assert [found.name for found in tmp_path.iterdir()] == ["file.h5"]
+
+
+class Failing(Counting):
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def describe(self, image, keypoints):
+        return self.answer(len(keypoints))
+
+
+def fail_with(error):
+    def answer(count):
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (fail_with(ValueError("the image is odd.")), r"^counting: the image is odd\.$"),
+        (fail_with(RuntimeError("out of memory\nat line 3")), r"^counting: RuntimeError: out of memory$"),
+        (fail_with(FileNotFoundError("gone")), r"^counting: FileNotFoundError: gone$"),
+        (lambda count: np.zeros((count - 1, 4), np.float32), r"counting: .*shape \(49, 4\) for 50 keypoints"),
+        (lambda count: np.full((count, 4), np.nan, np.float32), "counting: .*not finite"),
+    ],
+)
+def test_what_a_describer_does_wrong_is_said_in_a_sentence_and_not_stored(tmp_path, answer, sentence):
+    store = store_in(tmp_path)
+    with pytest.raises(UnmeasurableError, match=sentence):
+        store.features(PHOTO, Failing(answer))
+    assert store.features(PHOTO, Counting()).seconds is not None
+
+
+def test_a_detector_that_fails_is_named(tmp_path):
+    store = FeatureStore(tmp_path, Detector("odd", "x", lambda image, count: [][count]), 50, 160)
+    with pytest.raises(UnmeasurableError, match="detector odd: IndexError"):
+        store.features(PHOTO, Counting())
+
+
+def test_errors_keep_their_traceback_where_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("DESCRIPTORS_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        store_in(tmp_path).features(PHOTO, Failing(fail_with(RuntimeError("out of memory"))))
 
 
 def test_the_detectors_of_the_table_name_their_library():

@@ -5,6 +5,7 @@ of image 1 to pixels of image k (Balntas et al., 2017). Sequences named i_* chan
 """
 
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descriptors.data.decoding import SUFFIXES, Pixels
-from descriptors.evaluation.sizes import UnmeasurableError, read_at_size
+from descriptors.evaluation.sizes import Resized, UnmeasurableError
 
+Reader = Callable[[Path], Resized]  # of an image, as large as the protocol wants it
+
+LAYOUT = "HPatches' layout (SEQ/1.*, SEQ/k.*, SEQ/H_1_k)"
 SETS = {"i_": "illumination", "v_": "viewpoint"}  # by the start of a sequence's name
 
 
@@ -44,36 +48,37 @@ class Pair:
     homography: NDArray[np.float64]  # (3, 3) px of the first image as it is here -> px of the second
 
 
-def find_pairs(root: Path) -> list[PairFiles]:
+def find_pairs(root: Path, left_out: Collection[str] = ()) -> list[PairFiles]:
     """All pairs of a folder, by sequence and number; a pair has an image k or a file H_1_k, complete or not.
 
+    Args:
+        left_out: names of sequences that are not wanted.
+
     Raises:
-        ValueError: there is no such folder, or it has no sequence.
+        ValueError: there is no such folder, or it has no sequence that is wanted.
     """
     if not root.is_dir():
-        raise ValueError(
-            f"{root}: there is no such folder; name one in HPatches' layout (SEQ/1.*, SEQ/2.*, SEQ/H_1_2)."
-        )
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
+        raise ValueError(f"{root}: there is no such folder; name one in {LAYOUT}.")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name not in left_out)
     pairs = [PairFiles(folder, number) for folder in folders for number in _numbers(folder)]
     if not pairs:
-        raise ValueError(f"{root}: has no sequence in HPatches' layout (SEQ/1.*, SEQ/2.*, SEQ/H_1_2).")
+        beside = f" beside those that the protocol leaves out ({', '.join(left_out)})" if left_out else ""
+        raise ValueError(f"{root}: has no sequence in {LAYOUT}{beside}.")
     return pairs
 
 
-def read_pair(files: PairFiles, max_side: int) -> Pair:
-    """Decodes and shrinks the images of a pair and its homography with them.
+def read_pair(files: PairFiles, read: Reader) -> Pair:
+    """The images of a pair, and the homography between their pixels as they are read.
 
     Args:
-        max_side: px; larger images are shrunk to that longer side by area interpolation. 0 keeps the native size.
+        read: gives an image with the (3, 3) from the file's pixels to its own.
 
     Raises:
         UnmeasurableError: an image or the homography is missing, unreadable or impossible.
     """
     true = read_homography(files.folder / f"H_1_{files.number}")
     paths = (_image_path(files.folder, 1), _image_path(files.folder, files.number))
-    first, first_scaling = read_at_size(paths[0], max_side)
-    second, second_scaling = read_at_size(paths[1], max_side)
+    (first, first_scaling), (second, second_scaling) = read(paths[0]), read(paths[1])
     return Pair(paths, (first, second), second_scaling @ true @ np.linalg.inv(first_scaling))
 
 

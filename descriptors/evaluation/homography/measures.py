@@ -9,6 +9,7 @@ Numbers = NDArray[np.float64]
 
 MMA_THRESHOLDS_PX = tuple(range(1, 11))
 HOMOGRAPHY_THRESHOLDS_PX = (1, 3, 5)
+CORRECT_PX = 3.0  # of a match that counts as right in the matching score and in pictures
 
 
 def project(xy: NDArray[np.floating], homography: Numbers) -> Numbers:
@@ -43,6 +44,40 @@ def matching_accuracy(errors_px: Numbers, thresholds_px: Sequence[float] = MMA_T
     within = errors_px[None] <= np.asarray(thresholds_px, np.float64)[:, None]
     accuracy: Numbers = within.sum(1) / max(len(errors_px), 1)
     return accuracy
+
+
+def in_view(xy: NDArray[np.floating], homography: Numbers, width: int, height: int) -> NDArray[np.bool_]:
+    """(K,) whether the homography takes the points (K, 2) px into the pixels of an image of width x height."""
+    taken = project(xy, homography)
+    within = (taken >= -0.5) & (taken < np.array([width, height]) - 0.5)  # nan is outside
+    return np.asarray(within.all(1), np.bool_)
+
+
+def recovered_share(
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    rows: NDArray[np.int64],
+    homography: Numbers,
+    size: tuple[int, int],
+) -> float:
+    """Share of the first image's keypoints in the shared view whose match is right (within `CORRECT_PX`).
+
+    The mean of both directions is the matching score of DeTone et al. (2018); they match all keypoints by the nearest
+    neighbour, here it is whatever the matcher says.
+
+    Args:
+        first, second: (N, 2) and (M, 2) px, keypoints of both images.
+        rows: (K, 2) which of them match, each at most once.
+        homography: (3, 3) first px -> second px.
+        size: width and height of the second image, px.
+
+    Returns:
+        In [0, 1]; 0 where no keypoint lies in the shared view.
+    """
+    shared = in_view(first, homography, *size)
+    errors = reprojection_errors_px(first[rows[:, 0]], second[rows[:, 1]], homography)
+    right = (errors <= CORRECT_PX) & shared[rows[:, 0]]
+    return float(right.sum() / max(shared.sum(), 1))
 
 
 def corner_error_px(estimated: Numbers | None, true: Numbers, width: int, height: int) -> float:

@@ -1,33 +1,56 @@
-"""Measures one pair of images for every describer: features, matches, homography, or the reason why not."""
+"""Measures pairs of images for every describer: features, matches, figures, or the reason why not."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
-import cv2
-import numpy as np
 import torch
 
+from descriptors.data.decoding import Pixels
 from descriptors.evaluation.describers import Describer
 from descriptors.evaluation.features import Features
-from descriptors.evaluation.homography.folder import Pair, PairFiles, find_pairs, read_pair
-from descriptors.evaluation.homography.measures import (
-    HOMOGRAPHY_THRESHOLDS_PX,
-    MMA_THRESHOLDS_PX,
-    Numbers,
-    corner_error_px,
-    homography_accuracy,
-    matching_accuracy,
-    reprojection_errors_px,
-)
-from descriptors.evaluation.matching import MINIMAL_MATCHES, estimate_homography, mutual_nearest
+from descriptors.evaluation.homography.folder import Pair, PairFiles, Reader, find_pairs, read_pair
+from descriptors.evaluation.homography.values import Matched, PairValues
+from descriptors.evaluation.matching import mutual_nearest
 from descriptors.evaluation.protocol import Instruments, progress
 from descriptors.evaluation.rows import Sample
-from descriptors.evaluation.sizes import UnmeasurableError
+from descriptors.evaluation.settings import Settings
+from descriptors.evaluation.sizes import Resized, UnmeasurableError, read_resized, shrink
 
 
-def pair_samples(instruments: Instruments) -> Iterator[Mapping[str, Sample]]:
-    """Every describer's figures of every pair of the folder, whose images are read once."""
-    for files in progress(find_pairs(instruments.settings.data), "pairs"):
-        yield _of_files(files, instruments)
+def as_set(settings: Settings) -> Callable[[Pixels], Resized]:
+    """Images of at most `max_side` px."""
+    return partial(shrink, max_side=settings.max_side)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a protocol makes of a folder of pairs."""
+
+    values: Sequence[PairValues]
+    left_out: Collection[str] = ()  # sequences that the protocol does not measure
+    resize: Callable[[Settings], Callable[[Pixels], Resized]] = as_set
+
+    def reader(self, settings: Settings) -> Reader:
+        """Reads images as large as the protocol wants them, and remembers two: a sequence shares its first."""
+        return lru_cache(maxsize=2)(partial(read_resized, resize=self.resize(settings)))
+
+
+def pair_samples(recipe: Recipe, instruments: Instruments) -> Iterator[Mapping[str, Sample]]:
+    """Every describer's figures of every pair of the folder."""
+    read = recipe.reader(instruments.settings)
+    for files in progress(find_pairs(instruments.settings.data, recipe.left_out), "pairs"):
+        yield _of_files(files, read, recipe, instruments)
+
+
+def matched(pair: Pair, describer: Describer, instruments: Instruments) -> Matched:
+    """A describer's matches of a pair.
+
+    Raises:
+        UnmeasurableError: the detector or the describer failed.
+    """
+    first, second = (instruments.store.features(image, describer) for image in pair.images)
+    return Matched(pair, (first, second), matched_rows(first, second, instruments).numpy())
 
 
 def matched_rows(first: Features, second: Features, instruments: Instruments) -> torch.Tensor:
@@ -37,57 +60,43 @@ def matched_rows(first: Features, second: Features, instruments: Instruments) ->
     return mutual_nearest(rows[0], rows[1], settings.ratio).cpu()
 
 
-def _of_files(files: PairFiles, instruments: Instruments) -> dict[str, Sample]:
+def _of_files(files: PairFiles, read: Reader, recipe: Recipe, instruments: Instruments) -> dict[str, Sample]:
     try:
-        pair = read_pair(files, instruments.settings.max_side)
+        pair = read_pair(files, read)
     except UnmeasurableError as error:
-        failed = _failed(files, str(error))
+        failed = _failed(files, recipe, str(error))
         return {describer.name: failed for describer in instruments.describers}
-    return {describer.name: _sample(files, pair, describer, instruments) for describer in instruments.describers}
+    return {one.name: _sample(files, pair, one, recipe, instruments) for one in instruments.describers}
 
 
-def _sample(files: PairFiles, pair: Pair, describer: Describer, instruments: Instruments) -> Sample:
+def _sample(files: PairFiles, pair: Pair, describer: Describer, recipe: Recipe, instruments: Instruments) -> Sample:
     try:
-        first, second = (instruments.store.features(image, describer) for image in pair.images)
-    except (ValueError, cv2.error) as error:
-        return _failed(files, f"{describer.name}: {error}")
-    rows = matched_rows(first, second, instruments).numpy()
-    places = first.keypoints.xy[rows[:, 0]], second.keypoints.xy[rows[:, 1]]
-    estimated = estimate_homography(*places)
-    height, width = pair.images[0].shape[:2]
+        found = matched(pair, describer, instruments)
+    except UnmeasurableError as error:
+        return _failed(files, recipe, str(error))
+    measured = [values.of(found) for values in recipe.values]
     return Sample(
         files.name,
         files.set_name,
-        _values(
-            reprojection_errors_px(*places, pair.homography),
-            corner_error_px(estimated, pair.homography, width, height),
-        ),
-        keypoints={str(path): len(one.keypoints) for path, one in zip(pair.paths, (first, second), strict=True)},
-        matches=len(rows),
-        seconds=[one.seconds for one in (first, second) if one.seconds is not None],
-        failure=_reason(pair, (first, second), len(rows), estimated is not None, describer.name),
+        {name: value for values, _ in measured for name, value in values.items()},
+        keypoints={str(path): len(one.keypoints) for path, one in zip(pair.paths, found.features, strict=True)},
+        matches=len(found.rows),
+        seconds=[one.seconds for one in found.features if one.seconds is not None],
+        failure=_reason(found, describer, [reason for _, reason in measured if reason is not None]),
     )
 
 
-def _values(errors_px: Numbers, corner_px: float) -> dict[str, float]:
-    accuracy, homography = matching_accuracy(errors_px), homography_accuracy(corner_px)
-    values = {f"mma@{px}": float(share) for px, share in zip(MMA_THRESHOLDS_PX, accuracy, strict=True)}
-    return values | {
-        f"homography_accuracy@{px}": float(share)
-        for px, share in zip(HOMOGRAPHY_THRESHOLDS_PX, homography, strict=True)
-    }
+def _failed(files: PairFiles, recipe: Recipe, reason: str) -> Sample:
+    worst = {name: value for values in recipe.values for name, value in values.worst.items()}
+    return Sample(files.name, files.set_name, worst, matches=0, failure=reason)
 
 
-def _failed(files: PairFiles, reason: str) -> Sample:
-    nothing = np.empty(0)
-    return Sample(files.name, files.set_name, _values(nothing, float("inf")), matches=0, failure=reason)
-
-
-def _reason(pair: Pair, features: Sequence[Features], matches: int, found: bool, describer: str) -> str | None:
-    """Why a pair has no homography; None where it has one."""
-    empty = [path.name for path, one in zip(pair.paths, features, strict=True) if len(one.keypoints) == 0]
+def _reason(found: Matched, describer: Describer, lacking: Sequence[str]) -> str | None:
+    """What was lacking; None where nothing was."""
+    pair = zip(found.pair.paths, found.features, strict=True)
+    empty = [path.name for path, one in pair if len(one.keypoints) == 0]
     if empty:
         return f"no keypoints in {' and '.join(empty)}."
-    if matches < MINIMAL_MATCHES:
-        return f"{describer}: {matches or 'no'} matches, a homography needs {MINIMAL_MATCHES}."
-    return None if found else f"{describer}: no homography found among {matches} matches."
+    if len(found.rows) == 0:
+        return f"{describer.name}: no matches."
+    return f"{describer.name}: {lacking[0]}" if lacking else None

@@ -1,10 +1,16 @@
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from descriptors.data.decoding import decode
+from descriptors.evaluation import sizes
 from descriptors.evaluation.homography.folder import PairFiles, find_pairs, read_homography, read_pair
-from descriptors.evaluation.sizes import UnmeasurableError, shrink
+from descriptors.evaluation.homography.pairs import Recipe
+from descriptors.evaluation.settings import Settings
+from descriptors.evaluation.sizes import UnmeasurableError, read_at_size, shrink
 from tests.evaluation.scenes import SMALL_VIEW, blob_image, make_folder, write_sequence
 
 
@@ -43,7 +49,7 @@ def test_the_homography_shrinks_with_both_images(tmp_path):
     write_sequence(tmp_path / "v_spot", photo, {2: SMALL_VIEW}, "png")
     larger = cv2.copyMakeBorder(cv2.imread(str(tmp_path / "v_spot/2.png")), 0, 200, 0, 100, cv2.BORDER_CONSTANT)
     cv2.imwrite(str(tmp_path / "v_spot/2.png"), larger)  # so that the two shrink differently
-    pair = read_pair(PairFiles(tmp_path / "v_spot", 2), 160)
+    pair = read_pair(PairFiles(tmp_path / "v_spot", 2), partial(read_at_size, max_side=160))
     assert [image.shape[:2] for image in pair.images] == [(120, 160), (160, 160)]
     place = (np.array([200, 150]) + 0.5) * 0.4 - 0.5
     taken = pair.homography @ [*place, 1]
@@ -79,7 +85,7 @@ def test_an_image_that_is_there_twice_is_refused(tmp_path):
     write_sequence(tmp_path / "v_spot", blob_image(64, (30, 30), 5), {2: np.eye(3)}, "png")
     Image.new("RGB", (8, 8)).save(tmp_path / "v_spot/2.jpg")
     with pytest.raises(UnmeasurableError, match="more than once"):
-        read_pair(PairFiles(tmp_path / "v_spot", 2), 0)
+        read_pair(PairFiles(tmp_path / "v_spot", 2), partial(read_at_size, max_side=0))
 
 
 def test_a_folder_without_a_sequence_is_an_error_with_the_layout(tmp_path):
@@ -88,3 +94,13 @@ def test_a_folder_without_a_sequence_is_an_error_with_the_layout(tmp_path):
         find_pairs(tmp_path)
     with pytest.raises(ValueError, match="no such folder"):
         find_pairs(tmp_path / "nowhere")
+
+
+def test_the_first_image_of_a_sequence_is_read_once(tmp_path, monkeypatch):
+    write_sequence(tmp_path / "v_spot", blob_image(64, (30, 30), 5), {k: np.eye(3) for k in (2, 3, 4)}, "png")
+    read = []
+    monkeypatch.setattr(sizes, "decode", lambda path: read.append(path.name) or decode(path))
+    reader = Recipe([]).reader(Settings(["rootsift"], tmp_path))
+    for files in find_pairs(tmp_path):
+        read_pair(files, reader)
+    assert read == ["1.png", "2.png", "3.png", "4.png"]
