@@ -1,0 +1,1 @@
+"""Protocols on image retrieval: a global descriptor makes a shortlist, the local descriptors re-rank it."""

@@ -1,0 +1,77 @@
+"""Tokyo 24/7 (Torii et al., CVPR 2015) as NetVLAD measures it: `tokyo247.mat`, `images/` and `query/`.
+
+The file holds `dbStruct`: `dbImageFns` and `qImageFns`, paths in images/ and query/; `utmDb` and `utmQ`, (2, N) m;
+`posDistThr`, m, 25 here. A database image is right where it was taken within that distance of the query. Twelve images
+in a row of the database are cuts of one panorama; of these a ranking keeps the first only (the option `cuts`; 1 for a
+`dbStruct` of another data set). The database's names end on .jpg where the published files are .png: both are read.
+
+Queries come in threes, taken by day, at sunset and at night, which are the groups; a query that nothing is near to
+counts as missed. (Arandjelovic et al., CVPR 2016, and the code that came with it.)
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+
+from descriptors.evaluation.retrieval.collection import Collection, Query, Verdict, View
+from descriptors.evaluation.settings import Settings
+
+FILE = "tokyo247.mat"
+TIMES = ("day", "sunset", "night")
+
+Places = NDArray[np.float64]  # (N, 2) m, UTM
+
+
+def find_tokyo(settings: Settings) -> Collection:
+    """The collection of a folder.
+
+    Raises:
+        ValueError: the file is missing or damaged, has no query, or its numbers of images and places differ.
+    """
+    path = settings.data / FILE
+    content = _content(path)
+    gallery, places = _views(path, content, "images", "dbImageFns", "utmDb")
+    asked, whereabouts = _views(path, content, "query", "qImageFns", "utmQ")
+    reach_m, cuts = float(content.posDistThr), int(settings.options["cuts"])
+    if cuts < 1 or len(gallery) % cuts:
+        raise ValueError(f"{path}: {len(gallery)} images are no panoramas of cuts = {cuts} images each.")
+    times = TIMES if len(asked) % len(TIMES) == 0 else (None,)
+    verdicts = [
+        Verdict(times[number % len(times)], np.flatnonzero(((places - place) ** 2).sum(1) <= reach_m**2))
+        for number, place in enumerate(whereabouts)
+    ]
+    queries = [Query(view, [verdict]) for view, verdict in zip(asked, verdicts, strict=True)]
+    return Collection(gallery, queries, np.arange(len(gallery)) // cuts)
+
+
+def _content(path: Path) -> Any:
+    """dbStruct, with its fields as attributes."""
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; the folder needs it beside images/ and query/.")
+    try:
+        content = loadmat(path, variable_names=["dbStruct"], squeeze_me=True, struct_as_record=False)
+        found = content["dbStruct"]
+        lacking = {"dbImageFns", "utmDb", "qImageFns", "utmQ", "posDistThr"} - set(found._fieldnames)
+    except Exception as error:  # a damaged file raises anything
+        raise ValueError(f"{path}: holds no readable dbStruct ({type(error).__name__}: {error}).") from error
+    if lacking:
+        raise ValueError(f"{path}: dbStruct has no {', '.join(sorted(lacking))}.")
+    return found
+
+
+def _views(path: Path, content: Any, folder: str, names: str, places: str) -> tuple[list[View], Places]:
+    files = [str(name) for name in np.atleast_1d(getattr(content, names))]
+    utm = np.asarray(getattr(content, places), np.float64)
+    utm = utm[:, None] if utm.ndim == 1 else utm
+    if not files or utm.shape != (2, len(files)) or not np.isfinite(utm).all():
+        raise ValueError(f"{path}: {names} has {len(files)} images, {places} is {utm.shape}, expected (2, images).")
+    return [_view(path.parent, f"{folder}/{name}") for name in files], utm.T
+
+
+def _view(root: Path, name: str) -> View:
+    path = root / name
+    stored = path if path.exists() or not path.with_suffix(".png").exists() else path.with_suffix(".png")
+    return View(stored, name)
