@@ -14,7 +14,16 @@ from descriptors.schema import Experiment
 
 log = logging.getLogger(__name__)
 
-HARMLESS = ("output_dir:", "resume:", "logger:", "name:", "trainer.progress_bar:", "data.workers:", "data.cache_dir:")
+HARMLESS = (
+    "output_dir:",
+    "resume:",
+    "logger:",
+    "name:",
+    "evaluate_at_end:",
+    "trainer.progress_bar:",
+    "data.workers:",
+    "data.cache_dir:",
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from descriptors.data.module import PairDataModule
 from descriptors.distributed import is_main
 from descriptors.module import DescriptorModule
 from descriptors.report import write_report
+from descriptors.report.evaluation import evaluation_lines
 from descriptors.report.findings import headline
 from descriptors.resuming import Resume, carry_over, check_same_photos, resumed
 from descriptors.saving import BEST, Checkpoints
@@ -127,6 +128,9 @@ def _finish(experiment: Experiment, folder: Path, trainer: Trainer, module: Desc
     write_summary(folder, summary)
     checkpoints: list[Any] = trainer.checkpoint_callbacks
     stopped = next(callback.stopped_at for callback in checkpoints if isinstance(callback, Checkpoints))
+    if experiment.evaluate_at_end and stopped is None and best.is_file():
+        summary["bundled_evaluation"] = _evaluated(folder, str(trainer.strategy.root_device))
+        write_summary(folder, summary)
     return Outcome(folder, stopped, _lines(summary, folder, write_report(folder)))
 
 
@@ -143,8 +147,23 @@ def _export_best(
     return found
 
 
+def _evaluated(folder: Path, device: str) -> dict[str, Any]:
+    """The bundled evaluation of a run whose weights are written; what goes wrong in it is said and loses nothing."""
+    log.info("measuring the weights beside RootSIFT, on photographs that no run trains on")
+    try:
+        from descriptors.evaluation.bundled.after_training import evaluate_run  # takes seconds, and may fail as well
+
+        return evaluate_run(folder, device)
+    except KeyboardInterrupt:
+        return {"error": "it was interrupted"}
+    except Exception as error:
+        if os.environ.get("DESCRIPTORS_TRACEBACK"):
+            raise
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".: ")}
+
+
 def _lines(summary: Mapping[str, Any], folder: Path, report: Path) -> tuple[str, ...]:
-    lines = [f"report:  {report}"]
+    lines = [*evaluation_lines(summary), f"report:  {report}"]
     if (folder / "weights.safetensors").is_file():
         lines.append(f"weights: {folder / 'weights.safetensors'}")
     found = headline(summary)

@@ -74,7 +74,7 @@ class PairSettings:
 
 @dataclass
 class DataSettings:
-    root: str | None = None  # a folder of photos; without it, the photos bundled in scikit-image and scikit-learn
+    root: str | None = None  # a folder of photos; without it, the bundled photos
     photo_size: int = option(384, minimum=32, maximum=8192)  # side of the square the workers hand over
     batch_size: int = option(16, minimum=1)  # photos a step on each rank
     workers: int = option(2, minimum=0, maximum=256)
@@ -162,6 +162,7 @@ class Experiment:
     output_dir: str | None = None  # the run folder itself; without it runs/<experiment>/<start time>
     resume: str | None = None  # a checkpoint's path, or auto: the newest of this experiment
     logger: str = option("wandb", ("none", "csv", "wandb"))
+    evaluate_at_end: bool = True  # the exported weights beside RootSIFT on bundled pairs; about ten seconds
     data: DataSettings = field(default_factory=DataSettings)
     pairs: PairSettings = field(default_factory=PairSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)

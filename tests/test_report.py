@@ -11,7 +11,16 @@ import PIL.Image
 import pytest
 
 from descriptors.report import write_report
+from descriptors.report.evaluation import evaluation_lines
 from descriptors.report.findings import headline
+
+
+def evaluated(describer, kind, pairs, mma, low, high, homography=None):
+    """A row as the evaluation writes it."""
+    row = {"describer": describer, "protocol": "bundled", "set": kind, "pairs": pairs, "matches": 311.5}
+    row |= {"mma": {"1": mma / 2, "3": mma, "5": mma, "10": mma}, "intervals": {"mma@3": [low, high]}}
+    return row if homography is None else row | {"homography_accuracy": {"1": 0.0, "3": homography, "5": 1.0}}
+
 
 SUMMARY = {
     "experiment": "gd_mining",
@@ -25,6 +34,19 @@ SUMMARY = {
     "notes": ["Fewer than 100 photos: retrieval-guided mining is shown, not proven."],
     "counts": {"stylized": 6712},
     "versions": {"torch": "2.13.0"},
+    "bundled_evaluation": {
+        "rows": [
+            evaluated("this run", "all", 9, 0.999, 0.998, 1.0, 0.75),
+            evaluated("this run", "viewpoint", 8, 0.4123, 0.3011, 0.5233, 0.625),
+            evaluated("this run", "stereo", 1, 0.8077, 0.8077, 0.8077),
+            evaluated("rootsift", "all", 9, 0.999, 0.998, 1.0, 0.875),
+            evaluated("rootsift", "viewpoint", 8, 0.6913, 0.6122, 0.7732, 0.8751),
+            evaluated("rootsift", "stereo", 1, 0.8034, 0.8034, 0.8034),
+        ],
+        "failures": [{"pair": "china/colour", "reason": "china.jpg cannot be decoded."}],
+        "settings": {"detector": "sift", "keypoints": 1024, "max_side": 480, "device": "cpu"},
+        "seconds": 6.5,
+    },
 }
 HEADER = (
     "epoch,step,train/loss,train/anchors_without_negatives,time/network_ms,"
@@ -77,6 +99,54 @@ def test_the_report_names_notes_data_settings_and_versions(run_dir):
     for sentence in (*expected, "stylized 6,712", "torch 2.13.0", "other photo 75.0%", "own crop 25.0%", "top_k: 20"):
         assert sentence in seen
     assert "Anchors without negatives a step (mean) 3" in seen
+
+
+def test_the_report_shows_the_run_beside_rootsift_set_by_set(run_dir):
+    seen = text(run_dir)
+    assert "sift, at most 1,024 an image of at most 480 px" in seen
+    viewpoint, stereo = seen.index("viewpoint, 8 pairs"), seen.index("stereo, 1 pair ")
+    assert viewpoint < seen.index("this run 41.2 30.1 to 52.3 20.6 41.2 41.2 62.5 312") < stereo
+    assert viewpoint < seen.index("rootsift 69.1 61.2 to 77.3 34.6 69.1 69.1 87.5 312") < stereo
+    assert stereo < seen.index("this run 80.8 one pair 40.4 80.8 80.8 312") < seen.index("rootsift 80.3 one pair")
+    assert "99.9" not in seen  # of all sets together
+    assert "china/colour: china.jpg cannot be decoded." in seen
+
+
+def test_the_terminal_says_the_same_in_a_line_a_describer():
+    lines = evaluation_lines(SUMMARY)
+    assert lines[1].split("  ")[-2:] == ["viewpoint, 8 pairs", "stereo, 1 pair"]
+    assert lines[2:4] == [
+        "this run  41.2 [30.1, 52.3]   80.8",
+        "rootsift  69.1 [61.2, 77.3]   80.3",
+    ]
+    assert "1 of these could not be measured" in lines[4]
+    assert evaluation_lines({"bundled_evaluation": {"error": "out of memory"}}) == [
+        "the bundled evaluation failed (out of memory); the weights are not affected."
+    ]
+    assert evaluation_lines({}) == []
+
+
+def test_pictures_of_an_evaluation_that_this_run_did_not_make_are_not_shown(run_dir):
+    save_picture(run_dir / "figures", "bundled_stereo")
+    assert len(embedded(run_dir)) == 3 + 1
+    (run_dir / "report.html").unlink()
+    (run_dir / "summary.json").write_text(json.dumps(SUMMARY | {"bundled_evaluation": None}))
+    assert len(embedded(run_dir)) == 3
+    assert "Not measured: the run was stopped, or evaluate_at_end is off." in text(run_dir)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"rows": [None, 3, {}, {"set": None}, {"set": ["x"]}, {"set": "stereo", "pairs": "one", "mma": 3}]},
+        {"rows": [evaluated("x", "viewpoint", 8, 0.5, None, float("nan"))], "settings": [], "failures": [{}]},
+        {"rows": {"set": "stereo"}, "failures": "none"},
+    ],
+)
+def test_an_odd_evaluation_does_not_cost_the_report(run_dir, found):
+    (run_dir / "summary.json").write_text(json.dumps(SUMMARY | {"bundled_evaluation": found}))
+    assert "Beside RootSIFT" in text(run_dir)
+    assert evaluation_lines({"bundled_evaluation": found})
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ SMALL = [
     "trainer.log_every_steps=1",
     "trainer.progress_bar=false",
     "logger=none",
+    "evaluate_at_end=false",
 ]
 
 
@@ -59,6 +60,52 @@ def test_every_experiment_trains_two_steps_and_leaves_a_whole_run_folder(name, t
     assert card["network"]["dim"] == 16
     assert all(value.isfinite().all() for value in state.values())
     assert config.load(str(run / "config.yaml")).name == name
+
+
+def test_a_finished_run_is_measured_beside_rootsift_in_the_summary_the_terminal_and_the_report(
+    tmp_path, photo_folder, capsys
+):
+    words = [f"data.root={photo_folder}", "trainer.max_steps=2", "evaluate_at_end=true"]
+    assert train("in_batch", tmp_path, *words) == 0
+    found = json.loads((tmp_path / "summary.json").read_text())["bundled_evaluation"]
+    shares = {(row["describer"], row["set"]): row["mma"]["3"] for row in found["rows"]}
+    assert found["failures"] == []
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    report = (tmp_path / "report.html").read_text()
+    for name in ("this run", "rootsift", "rootsift-upright"):
+        line = next(line for line in said if " ".join(line).startswith(f"{name} "))
+        assert f"{100 * shares[name, 'viewpoint']:.1f}" in line
+        assert f"{100 * shares[name, 'stereo']:.1f}" == line[-1]
+        assert f"<td>{100 * shares[name, 'illumination']:.1f}</td>" in report
+    assert report.count("data:image/") >= 6
+    for stem in ("bundled_mma", "bundled_viewpoint", "bundled_stereo"):
+        assert (tmp_path / "figures" / f"{stem}.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [
+        (RuntimeError("out of memory\nwith details"), "RuntimeError: out of memory"),
+        (KeyboardInterrupt(), "it was interrupted"),
+    ],
+)
+def test_an_evaluation_that_fails_is_said_and_loses_nothing_of_the_run(
+    raised, sentence, tmp_path, photo_folder, capsys, monkeypatch
+):
+    def fails(folder, device):
+        assert device == "cpu"
+        assert "trained" in json.loads((folder / "summary.json").read_text())
+        assert read_weights(folder / "weights.safetensors")
+        raise raised
+
+    monkeypatch.setattr("descriptors.evaluation.bundled.after_training.evaluate_run", fails)
+    words = [f"data.root={photo_folder}", "trainer.max_steps=1", "evaluate_at_end=true"]
+    assert train("in_batch", tmp_path, *words) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["bundled_evaluation"] == {"error": sentence}
+    assert 0 < summary["trained"]["ap"] <= 1
+    assert f"the bundled evaluation failed ({sentence})" in capsys.readouterr().out
+    assert f"This evaluation failed ({sentence})" in (tmp_path / "report.html").read_text()
 
 
 def test_training_lowers_the_loss(tmp_path, photo_folder):
@@ -97,12 +144,13 @@ def test_a_signal_saves_and_resume_auto_goes_on(tmp_path, photo_folder):
     timer = threading.Timer(6, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     try:
-        assert train("in_batch", tmp_path, *words) == 130
+        assert train("in_batch", tmp_path, *words, "evaluate_at_end=true") == 130
     finally:
         timer.cancel()
     (stopped,) = (tmp_path / "checkpoints").glob("step=*.ckpt")
     reached = read_checkpoint(stopped)["global_step"]
     assert 0 < reached < 400
+    assert "bundled_evaluation" not in json.loads((tmp_path / "summary.json").read_text())
     assert (
         train("in_batch", tmp_path, f"data.root={photo_folder}", f"trainer.max_steps={reached + 2}", "resume=auto") == 0
     )
@@ -281,6 +329,10 @@ def test_the_flagship_on_bundled_photos_gains_a_tenth_of_validation_precision_wi
     assert f"{summary['trained']['ap']:.3f}" in report
     assert f"{summary['untrained']['ap']:.3f}" in report
     assert "shown, not proven" in report
+    sets = {(row["describer"], row["set"]): row for row in summary["bundled_evaluation"]["rows"]}
+    assert sets["this run", "viewpoint"]["pairs"] == sets["rootsift", "viewpoint"]["pairs"] == 8
+    assert sets["this run", "illumination"]["mma"]["3"] > 0.75
+    assert sets["this run", "stereo"]["mma"]["3"] > 0.7
 
 
 def test_every_verb_explains_itself(capsys):

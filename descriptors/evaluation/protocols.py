@@ -4,11 +4,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from descriptors.checks import nearest
-from descriptors.evaluation.homography.protocols import HOMOGRAPHY_FOLDER
+from descriptors.evaluation.bundled.protocols import BUNDLED
+from descriptors.evaluation.homography.protocols import (
+    HOMOGRAPHY_FOLDER,
+    HPATCHES_D2NET,
+    HPATCHES_HNDESC,
+    HPATCHES_HOMOGRAPHY,
+    HPATCHES_SUPERPOINT,
+)
+from descriptors.evaluation.pose.protocols import POSE
 from descriptors.evaluation.protocol import Protocol
+from descriptors.evaluation.retrieval.protocols import LANDMARK, REVISITED, TOKYO247
 
 PROTOCOLS: dict[str, Protocol] = {
     "homography-folder": HOMOGRAPHY_FOLDER,
+    "hpatches/d2net": HPATCHES_D2NET,
+    "hpatches/hndesc": HPATCHES_HNDESC,
+    "hpatches/homography": HPATCHES_HOMOGRAPHY,
+    "hpatches/superpoint-480": HPATCHES_SUPERPOINT,
+    "pose": POSE,
+    "retrieval/landmark": LANDMARK,
+    "retrieval/revisited": REVISITED,
+    "retrieval/tokyo247": TOKYO247,
+    "bundled": BUNDLED,
 }
 USUAL = {"keypoints": 2048, "max_side": 640}
 
@@ -34,9 +52,8 @@ def completed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     said = {key: value for key, value in given.items() if value is not None}
     for key, value in protocol.fixed.items():
         if said.get(key, value) != value:
-            raise ValueError(
-                f"{key} = {said[key]} does not go with protocol '{name}', which fixes it at {value}; leave it out."
-            )
+            fixes = f"which fixes it at {value}" if value is not None else "which has none"
+            raise ValueError(f"{key} = {said[key]} does not go with protocol '{name}', {fixes}; leave it out.")
     options = _options(name, protocol, said.get("options", {}))
     return {**USUAL, **protocol.usual, **protocol.fixed, **said, "protocol": name, "options": options}
 

@@ -23,15 +23,15 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
 def accuracy_rows(summary: Mapping[str, Any]) -> list[tuple[int, float, float]]:
     """(px, untrained, trained) shares in [0, 1], nan where not recorded; empty if none is."""
     found = [mapping(mapping(summary.get(name)).get("accuracy")) for name in ("untrained", "trained")]
-    rows = [(px, _number(found[0].get(str(px))), _number(found[1].get(str(px)))) for px in PIXELS]
+    rows = [(px, number(found[0].get(str(px))), number(found[1].get(str(px)))) for px in PIXELS]
     return [(px, before, after) for px, before, after in rows if not (math.isnan(before) and math.isnan(after))]
 
 
 def untrained_values(summary: Mapping[str, Any]) -> dict[str, float]:
     """The untrained network's recorded results, by the names that `draw_history` takes."""
     untrained = mapping(summary.get("untrained"))
-    values = {"ap": _number(untrained.get("ap"))}
-    values |= {str(px): _number(mapping(untrained.get("accuracy")).get(str(px))) for px in PIXELS}
+    values = {"ap": number(untrained.get("ap"))}
+    values |= {str(px): number(mapping(untrained.get("accuracy")).get(str(px))) for px in PIXELS}
     return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
@@ -66,6 +66,12 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def number(value: Any) -> float:
+    """A recorded number, nan for everything else."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known else math.nan
+
+
 def _verdict(before: dict[str, float] | None, after: dict[str, float] | None) -> tuple[str, str]:
     if before is None or after is None:
         return (
@@ -84,11 +90,5 @@ def _verdict(before: dict[str, float] | None, after: dict[str, float] | None) ->
 def _interval(summary: Mapping[str, Any], name: str) -> dict[str, float] | None:
     """AP with its interval's ends, nan where an end is missing; None without an AP."""
     found = mapping(summary.get(name))
-    ap, low, high = (_number(found.get(key)) for key in ("ap", "low", "high"))
+    ap, low, high = (number(found.get(key)) for key in ("ap", "low", "high"))
     return None if math.isnan(ap) else {"ap": ap, "low": low, "high": high}
-
-
-def _number(value: Any) -> float:
-    """A recorded number, nan for everything else."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known else math.nan

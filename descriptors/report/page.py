@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from descriptors.figures import draw_history
 from descriptors.figures.history import phase_times
+from descriptors.report.evaluation import evaluation_of
 from descriptors.report.findings import accuracy_rows, facts_of, headline, mapping, source_shares, untrained_values
 from descriptors.report.record import Record, read_record
 
@@ -26,6 +27,9 @@ CAPTIONS = {
     "hardness": "Similarity of anchors to positives and to negatives.",
     "sources": "Where the chosen negatives come from, over training.",
     "throughput": "Where a step's time goes (medians over the run).",
+    "bundled_mma": "Matches within a distance of the truth; the bars at 3 px are 95% intervals over the pairs.",
+    "bundled_viewpoint": "One warped photograph, matched by this run's descriptors and by RootSIFT.",
+    "bundled_stereo": "The stereo pair, likewise; its disparity tells which matches are right.",
 }
 
 
@@ -69,6 +73,7 @@ def _render(record: Record, pictures: list[Picture]) -> str:
             dataset=mapping(record.summary.get("dataset")),
             notes=notes if isinstance(notes, list) else [],
             headline=headline(record.summary),
+            evaluation=evaluation_of(record.summary),
             accuracy=accuracy_rows(record.summary),
             facts=facts_of(record.summary, record.history),
             sources=source_shares(record.history),
@@ -127,6 +132,7 @@ def _environment() -> Environment:
     )
     environment.filters["plain"] = plain
     environment.filters["percent"] = lambda share: "not recorded" if math.isnan(share) else f"{share:.1%}"
+    environment.filters["hundredths"] = lambda share: "" if math.isnan(share) else f"{100 * share:.1f}"
     return environment
 
 

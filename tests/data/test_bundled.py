@@ -1,10 +1,12 @@
 """Without a folder of photos there are the real photographs that the installed packages bring along."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from descriptors.data import bundled
-from descriptors.data.bundled import PHOTOGRAPHS, bundled_index
+from descriptors.data.bundled import KEPT_FOR_EVALUATION, PHOTOGRAPHS, bundled_index, evaluation_file
 from descriptors.data.photos import PhotoDataset, split
 
 
@@ -13,15 +15,19 @@ def index():
     return bundled_index(min_side=200)
 
 
-def test_there_are_at_least_forty_photos_of_fifteen_scenes(index):
+def test_there_are_at_least_forty_photos_of_all_scenes(index):
     assert len(index) >= 40
-    assert len(set(index.scenes)) == len(PHOTOGRAPHS) == 15
+    assert len(set(index.scenes)) == len(PHOTOGRAPHS)
     assert not index.skipped
     assert min(min(size) for size in index.sizes) >= 200
 
 
-def test_the_pictures_kept_for_evaluation_are_never_used(index):
-    assert not [name for name in index.names if "motorcycle" in name]
+@pytest.mark.parametrize("min_side", [64, 200, 300])
+def test_the_pictures_kept_for_evaluation_are_there_and_never_trained_on(min_side):
+    kept = {str(evaluation_file(name)) for name in KEPT_FOR_EVALUATION}
+    assert all(Path(file).is_file() for file in kept)
+    assert kept.isdisjoint(bundled_index(min_side).files)
+    assert not set(KEPT_FOR_EVALUATION) & set(PHOTOGRAPHS)
 
 
 def test_tiles_of_a_photograph_are_one_scene_and_do_not_overlap(index):
@@ -58,7 +64,7 @@ def test_names_and_contents_are_distinct_and_the_same_at_every_call(index):
 def test_tiles_grow_with_the_side_asked_for(min_side):
     index = bundled_index(min_side)
     assert min(min(size) for size in index.sizes) >= min_side
-    assert len(index) + len(index.skipped) >= 15
+    assert len(set(index.scenes)) + len(index.skipped) == len(PHOTOGRAPHS)
 
 
 def test_the_split_keeps_whole_photographs_apart(index):
