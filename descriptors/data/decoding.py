@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB
 
@@ -74,6 +74,12 @@ def decode_bytes(data: bytes, path: Path | str) -> Pixels:
         raise UndecodableError(path, f"it has more than {MAX_PIXELS} pixels") from error
     except Exception as error:  # a broken file makes Pillow raise anything from struct.error to SyntaxError
         raise UndecodableError(path, f"{type(error).__name__}: {error}".rstrip(".")) from error
+
+
+def is_turned(data: bytes) -> bool:
+    """Whether EXIF makes `decode_bytes` turn or mirror the pixels of a file that it can decode."""
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
 
 
 def _pixels(image: Image.Image, path: Path | str) -> Pixels:

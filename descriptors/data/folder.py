@@ -32,6 +32,19 @@ def find_photos(root: Path | str) -> list[Path]:
     return sorted(photos, key=lambda path: path.relative_to(root).as_posix())
 
 
+def photos_in(root: Path | str) -> list[Path]:
+    """As `find_photos`, for callers who need at least one.
+
+    Raises:
+        ValueError: also if there is no photo, saying what is there instead.
+    """
+    root = _folder(root)
+    paths = find_photos(root)
+    if not paths:
+        raise ValueError(_nothing_usable(root, {}, {}, 0))
+    return paths
+
+
 def index_folder(
     root: Path | str,
     min_side: int,

@@ -48,35 +48,62 @@ def describe_photos(batches: Iterable[tuple[Tensor, Tensor]], encode: Encoder, p
     return table
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """The photos of other scenes most alike each photo, most alike first, before look-alikes are left out."""
+
+    index: Tensor  # (photos, m) int64 photo numbers
+    similarity: Tensor  # (photos, m) cosine of mean-centred global descriptors; -inf where there is none
+    ceiling: float  # those more alike than this may show the same place
+
+    @property
+    def alike(self) -> Tensor:
+        """(photos, m) bool: refused, because it may show the same place."""
+        return self.similarity > self.ceiling
+
+    @property
+    def chosen(self) -> Tensor:
+        """(photos, m) bool: may be a neighbour."""
+        return (self.similarity > -torch.inf) & ~self.alike
+
+
 def find_neighbours(
     described: Tensor, scene: Tensor, count: int, look_alike_percentile: float = 99.0, chunk: int = 1024
 ) -> NeighbourTable:
-    """The `count` photos most alike each photo, by cosine of mean-centred global descriptors.
+    """The `count` photos most alike each photo, of the candidates that `find_candidates` does not refuse.
+
+    Args:
+        described, scene, count, look_alike_percentile, chunk: as of `find_candidates`.
+    """
+    found = find_candidates(described, scene, count, look_alike_percentile, chunk)
+    kept = found.chosen.int().argsort(dim=1, descending=True, stable=True)[:, :count]
+    index = found.index.masked_fill(~found.chosen, -1).gather(1, kept)
+    pairs = found.alike.nonzero()
+    place = _places(scene, torch.stack([pairs[:, 0], found.index[pairs[:, 0], pairs[:, 1]]], 1))
+    return NeighbourTable(_padded(index, count), place, len(pairs))
+
+
+def find_candidates(
+    described: Tensor, scene: Tensor, count: int, look_alike_percentile: float = 99.0, chunk: int = 1024
+) -> Candidates:
+    """The 2 x `count` photos most alike each photo, by cosine of mean-centred global descriptors.
 
     An absolute ceiling on the cosine cannot tell "same kind of place" from "same place" (an untrained encoder's cosines
-    all lie near 1), so descriptors are centred on their mean first. Left out are photos of the same scene, and
+    all lie near 1), so descriptors are centred on their mean first. Left out are photos of the same scene; refused are
     candidates more alike than the given percentile of all photos' nearest-neighbour similarities.
 
     Args:
         described: (photos, C); nan rows (photos not of the training set) have no neighbours and are nobody's.
         scene: (photos,) int64; equal numbers show one place.
         count: n.
-        look_alike_percentile: 100 leaves nothing out.
+        look_alike_percentile: 100 refuses nothing.
         chunk: query rows at once; memory is O(chunk x photos).
     """
     known = described.isfinite().all(1)
     centred = described.where(known[:, None], 0.0) - described[known].mean(0)
     unit = functional.normalize(centred, dim=1) * known[:, None]
-    candidates = min(2 * count, len(described))
-    similarity, index = _top_similar(unit, known, scene, candidates, chunk)
-    found = similarity > -torch.inf
-    ceiling = _ceiling(similarity[:, 0], look_alike_percentile)
-    alike = similarity > ceiling
-    kept = (found & ~alike).int().argsort(dim=1, descending=True, stable=True)[:, :count]
-    chosen = index.masked_fill(~found | alike, -1).gather(1, kept)
-    pairs = (alike & found).nonzero()
-    place = _places(scene, torch.stack([pairs[:, 0], index[pairs[:, 0], pairs[:, 1]]], 1))
-    return NeighbourTable(_padded(chosen, count), place, len(pairs))
+    similarity, index = _top_similar(unit, known, scene, min(2 * count, len(described)), chunk)
+    return Candidates(index, similarity, float(_ceiling(similarity[:, 0], look_alike_percentile)))
 
 
 def _top_similar(unit: Tensor, known: Tensor, scene: Tensor, count: int, chunk: int) -> tuple[Tensor, Tensor]:

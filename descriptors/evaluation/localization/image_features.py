@@ -1,0 +1,67 @@
+"""Features of images in the pixels of the stored file, whatever size they were found at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from descriptors.evaluation.describers import Describer, Descriptors
+from descriptors.evaluation.localization.colmap import pycolmap
+from descriptors.evaluation.matching import mutual_nearest
+from descriptors.evaluation.protocol import Instruments
+from descriptors.evaluation.settings import Settings
+from descriptors.evaluation.sizes import UnmeasurableError, read_at_size
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """The keypoints of an image with their descriptors."""
+
+    xy: NDArray[np.float64]  # (N, 2) px of the image as it is stored, (0, 0) = centre of the first pixel
+    descriptors: Descriptors  # (N, D) unit rows
+    size: tuple[int, int]  # width and height of the image as it is stored
+    seconds: float | None = None  # that describing took; None where it was done before
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+
+FeaturesOf = Callable[[str], ImageFeatures]  # an image's name -> its features; raises UnmeasurableError
+Matcher = Callable[[Descriptors, Descriptors], NDArray[np.int64]]  # (N, D), (M, D) -> (K, 2) rows that match
+
+
+def reader(folder: Path, describer: Describer, instruments: Instruments) -> FeaturesOf:
+    """What reads an image of a folder by its name and describes it at the shared keypoints."""
+    return partial(_read, folder, describer, instruments)
+
+
+def matcher(settings: Settings) -> Matcher:
+    """What finds mutual nearest neighbours on the device, with the ratio test if there is one."""
+    return partial(_match, settings)
+
+
+def check_fits(camera: pycolmap.Camera, size: tuple[int, int], name: str) -> None:
+    """Raises:
+    UnmeasurableError: the image is of another size than its camera.
+    """
+    if size != (camera.width, camera.height):
+        raise UnmeasurableError(
+            f"{name} is {size[0]} x {size[1]} px, but its camera says {camera.width} x {camera.height}."
+        )
+
+
+def _read(folder: Path, describer: Describer, instruments: Instruments, name: str) -> ImageFeatures:
+    image, scaling = read_at_size(folder / name, instruments.settings.max_side)
+    found = instruments.store.features(image, describer)
+    native = (found.keypoints.xy - scaling[:2, 2]) / scaling.diagonal()[:2]
+    width, height = (round(side / scale) for side, scale in zip(image.shape[1::-1], scaling.diagonal(), strict=False))
+    return ImageFeatures(np.asarray(native, np.float64), found.descriptors, (width, height), found.seconds)
+
+
+def _match(settings: Settings, first: Descriptors, second: Descriptors) -> NDArray[np.int64]:
+    rows = [torch.from_numpy(np.ascontiguousarray(one)).to(settings.device) for one in (first, second)]
+    return np.asarray(mutual_nearest(rows[0], rows[1], settings.ratio).cpu().numpy(), np.int64)

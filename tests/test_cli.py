@@ -1,0 +1,154 @@
+"""The command line: every verb's help, what it imports, and one sentence for whatever is wrong."""
+
+import argparse
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from descriptors.cli import VERBS, main
+from tests.verbs.scenes import blob_image, make_photos
+
+HEAVY = {"torch", "kornia", "cv2", "matplotlib", "pytorch_lightning"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """photos/ with four photos, empty/, notes/ without a photo, a flat and a broken photo, a text file."""
+    root = tmp_path_factory.mktemp("bad")
+    make_photos(root / "photos")
+    (root / "empty").mkdir()
+    (root / "notes").mkdir()
+    (root / "notes" / "a.txt").write_text("no photo")
+    (root / "one").mkdir()
+    Image.fromarray(blob_image(64, 64, (30, 30), 5)).save(root / "one" / "a.png")
+    Image.fromarray(np.full((64, 64, 3), 77, np.uint8)).save(root / "flat.png")
+    (root / "broken.jpg").write_bytes((root / "photos" / "coffee.jpg").read_bytes()[:500])
+    (root / "file.txt").write_text("a file")
+    return root
+
+
+def modules_after(*words):
+    """What one command has imported."""
+    code = "import sys\nfrom descriptors.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit: pass\n"
+    code += "print('\\n' + ' '.join(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def parsed(module, words):
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_explains_itself_with_examples_that_can_be_typed(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert VERBS[name].says in said
+    module = importlib.import_module(VERBS[name].module)
+    for example in VERBS[name].examples:
+        assert f"  python -m descriptors {example}" in said
+        own, words = example.split()[0], example.split()[1:]
+        assert own in VERBS
+        if own == name:
+            parsed(module, words)
+    assert callable(module.run)
+
+
+LIGHT = [["--help"], ["train", "--help"], ["train", "gd_mining", "--print-config"]]
+
+
+@pytest.mark.parametrize("words", LIGHT, ids=" ".join)
+def test_what_needs_no_network_imports_none(words):
+    assert not modules_after(*words) & HEAVY
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_imports_no_other_verb(name, monkeypatch, capsys):
+    imported, really = [], importlib.import_module
+    monkeypatch.setattr(importlib, "import_module", lambda path, *more: imported.append(path) or really(path, *more))
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert {verb.module for verb in VERBS.values()} & set(imported) == {VERBS[name].module}
+
+
+BAD = {
+    "extract-missing": (["extract", "nowhere", "--describer", "sift"], "does not exist; name a folder of photos"),
+    "extract-empty": (["extract", "empty", "--describer", "sift"], "holds no photo; found no file and no sub-folder"),
+    "extract-notes": (["extract", "notes", "--describer", "sift"], "holds no photo; found 1 .txt"),
+    "extract-file": (["extract", "file.txt", "--describer", "sift"], "is a file; name the folder it lies in"),
+    "extract-describer": (["extract", "photos", "--describer", "rotsift"], "did you mean 'rootsift'?"),
+    "extract-detector": (["extract", "photos", "--describer", "sift", "--detector", "sfit"], "did you mean 'sift'?"),
+    "extract-weights": (["extract", "photos", "--describer", "hardnet"], "--weights hardnet=<path>"),
+    "extract-pair": (["extract", "photos", "--describer", "sift", "--weights", "hardnet"], "not of the form NAME=FILE"),
+    "extract-unread": (
+        ["extract", "photos", "--describer", "sift", "--weights", "sosnet=x"],
+        "nothing named here",
+    ),
+    "extract-keypoints": (["extract", "photos", "--describer", "sift", "--keypoints", "-1"], "keypoints = -1"),
+    "extract-device": (["extract", "photos", "--describer", "sift", "--device", "abacus"], "cannot be used here"),
+    "extract-output": (
+        ["extract", "one", "--describer", "sift", "--output", "file.txt/a.h5"],
+        "file.txt: File exists",
+    ),
+    "match-missing": (["match", "nowhere.jpg", "flat.png"], "'nowhere.jpg' cannot be decoded: reading it failed"),
+    "match-broken": (["match", "flat.png", "broken.jpg"], "'broken.jpg' cannot be decoded"),
+    "match-flat": (["match", "photos/coffee.jpg", "flat.png"], "flat.png: detector 'sift' finds no keypoint"),
+    "match-nothing": (
+        ["match", "photos/coffee.jpg", "photos/astronaut.png", "--ratio", "0.01"],
+        "raise --ratio",
+    ),
+    "match-ratio": (["match", "flat.png", "flat.png", "--ratio", "2"], "ratio = 2.0 is not in (0, 1]"),
+    "match-output": (["match", "flat.png", "flat.png", "--output", "file.txt/new"], "file.txt"),
+    "index-missing": (["index", "nowhere"], "does not exist; name a folder of photos"),
+    "index-empty": (["index", "empty"], "holds no photo"),
+    "index-one": (["index", "one"], "photos of one place only (1) have no neighbours"),
+    "index-weights": (["index", "photos", "--weights", "nowhere"], "there is no such weights file"),
+    "index-suffix": (["index", "photos", "--output", "table.txt"], "name a file that ends in .csv or .npz"),
+    "index-inside": (["index", "photos", "--output", "photos/deep/a.csv"], "nothing is written among the photos"),
+    "index-count": (["index", "photos", "--neighbours", "0"], "--neighbours 0 is too small"),
+    "index-percentile": (["index", "photos", "--look-alike-percentile", "101"], "is not in 0 to 100"),
+    "index-side": (["index", "photos", "--side", "8"], "--side 8 px is too small"),
+    "index-device": (["index", "photos", "--device", "abacus"], "device = 'abacus' cannot be used here"),
+    "index-output": (["index", "photos", "--output", "file.txt/a.csv"], "file.txt: File exists"),
+    "stylize-missing": (["stylize", "nowhere", "--output", "new"], "does not exist; name a folder of photos"),
+    "stylize-empty": (["stylize", "empty", "--output", "new"], "holds no photo"),
+    "stylize-inside": (["stylize", "photos", "--output", "photos/deep/new"], "nothing is written among the photos"),
+    "stylize-same": (["stylize", "photos", "--output", "photos"], "nothing is written among the photos"),
+    "stylize-around": (["stylize", "photos", "--output", "."], "lies around the photos"),
+    "stylize-style": (["stylize", "photos", "--output", "new", "--style", "nigth"], "did you mean 'night'?"),
+    "stylize-broken": (
+        ["stylize", "one", "--output", "new", "--style", "broken.jpg"],
+        "'broken.jpg' cannot be decoded",
+    ),
+    "stylize-output": (["stylize", "photos", "--output", "file.txt"], "file.txt: File exists"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_said_in_one_sentence_and_nothing_is_written_among_the_photos(name, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = sorted((folder / "photos").rglob("*"))
+    words, sentence = BAD[name]
+    words = [*words, "--cache", "cache"] if words[0] == "index" else words
+    assert main(words) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error[-1].startswith("error: ")
+    assert error[-1].endswith((".", "?"))
+    assert sentence in error[-1]
+    assert sorted((folder / "photos").rglob("*")) == before
+
+
+def test_an_unknown_verb_is_answered_with_those_there_are(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["extrakt"])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in VERBS)
