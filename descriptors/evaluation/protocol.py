@@ -46,6 +46,7 @@ class Protocol:
     measures: Sequence[Measure]
     shown: Sequence[str]  # which measures the terminal shows; the first of them with its interval
     samples: Callable[[Instruments], Iterator[Mapping[str, Sample]]]  # describer -> sample, one after the other
+    decimals: Mapping[str, int] = field(default_factory=dict)  # shown of those measures that are no shares
     fixed: Mapping[str, float | None] = field(default_factory=dict)  # settings of its definition; None: unset
     usual: Mapping[str, float] = field(default_factory=dict)  # settings where the user names none
     options: Mapping[str, float | str] = field(default_factory=dict)  # settings of its own, with what they usually are

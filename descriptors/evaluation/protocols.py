@@ -12,6 +12,12 @@ from descriptors.evaluation.homography.protocols import (
     HPATCHES_HOMOGRAPHY,
     HPATCHES_SUPERPOINT,
 )
+from descriptors.evaluation.localization.protocols import (
+    LOCALIZATION,
+    LOCALIZATION_INLOC,
+    LOCALIZATION_SUBMISSION,
+    SFM,
+)
 from descriptors.evaluation.pose.protocols import POSE
 from descriptors.evaluation.protocol import Protocol
 from descriptors.evaluation.retrieval.protocols import LANDMARK, REVISITED, TOKYO247
@@ -26,6 +32,10 @@ PROTOCOLS: dict[str, Protocol] = {
     "retrieval/landmark": LANDMARK,
     "retrieval/revisited": REVISITED,
     "retrieval/tokyo247": TOKYO247,
+    "localization": LOCALIZATION,
+    "localization/submission": LOCALIZATION_SUBMISSION,
+    "localization/inloc": LOCALIZATION_INLOC,
+    "sfm": SFM,
     "bundled": BUNDLED,
 }
 USUAL = {"keypoints": 2048, "max_side": 640}

@@ -1,7 +1,7 @@
 """Rows for the terminal and for a spreadsheet."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -16,16 +16,19 @@ GAP = "  "  # between blocks
 Lines = list[str]  # of a block of the table, all equally long
 
 
-def text_table(rows: Sequence[Row], shown: Sequence[str], width: int = WIDTH) -> str:
+def text_table(
+    rows: Sequence[Row], shown: Sequence[str], decimals: Mapping[str, int] | None = None, width: int = WIDTH
+) -> str:
     """An aligned table, one line a row, shares in per cent; long names of describers lose their middle to fit it.
 
     Args:
         shown: the measures that stand in it; the first carries its 95 % interval. Those called `name@x` stand together
             under their name.
+        decimals: of those measures that are no shares.
         width: of the terminal, in columns.
     """
     sets = _words("set", [row.set for row in rows])
-    numbers = [*_counts(rows), *_measures(rows, shown), *_ends(rows)]
+    numbers = [*_counts(rows), *_measures(rows, shown, decimals or {}), *_ends(rows)]
     room = width - sum(len(block[0]) + len(GAP) for block in (sets, *numbers))
     short = shortened([row.describer for row in rows], max(room, SHORTEST_NAME))
     names = _words("describer", [short[row.describer] for row in rows])
@@ -58,17 +61,20 @@ def _counts(rows: Sequence[Row]) -> list[Lines]:
     return [_numbers("", [(name, column)]) for name, column in cells.items()]
 
 
-def _measures(rows: Sequence[Row], shown: Sequence[str]) -> list[Lines]:
-    columns = [(name, [_share(row.measures.get(name)) for row in rows]) for name in shown]
-    ends = ["-".join(_share(end) for end in row.intervals.get(shown[0], ())) for row in rows]
+def _measures(rows: Sequence[Row], shown: Sequence[str], decimals: Mapping[str, int]) -> list[Lines]:
+    columns = [(name, [_worded(row.measures.get(name), decimals.get(name)) for row in rows]) for name in shown]
+    first = decimals.get(shown[0])
+    ends = ["-".join(_worded(end, first) for end in row.intervals.get(shown[0], ())) for row in rows]
     columns.insert(1, (f"{shown[0].partition('@')[0]}@95 %", ends))
     blocks = groupby(columns, key=lambda column: column[0].partition("@")[0])
     return [_numbers(name, [(_head(full), cells) for full, cells in of_name]) for name, of_name in blocks]
 
 
-def _share(value: float | None) -> str:
-    """In per cent; nothing where a measure does not apply to the row's set."""
-    return "" if value is None else f"{100 * value:.1f}"
+def _worded(value: float | None, decimals: int | None) -> str:
+    """In per cent without `decimals`; nothing where a measure does not apply to the row's set."""
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if decimals is None else f"{value:.{decimals}f}"
 
 
 def _head(name: str) -> str:

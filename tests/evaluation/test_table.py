@@ -35,6 +35,13 @@ def test_a_table_by_hand():
     ]
 
 
+def test_what_is_no_share_is_not_shown_in_per_cent():
+    measures = [Measure("registered", "in"), Measure("median_position_m", "metres")]
+    rows = rows_of("sift", [Sample("a.jpg", None, {"in": 0.5, "metres": 0.0123})], Summing("any", "d", "q", measures))
+    line = text_table(rows, ["registered", "median_position_m"], {"median_position_m": 3}).splitlines()[-1]
+    assert line.split()[4:7] == ["50.0", "50.0-50.0", "0.012"]
+
+
 def test_tables_of_all_protocols_fit_into_120_columns_with_the_longest_names():
     for protocol in (HOMOGRAPHY_FOLDER, HPATCHES_HOMOGRAPHY, HPATCHES_SUPERPOINT):
         for describers in (["rootsift"], ["rootsift", RUN, f"some/where/else/{RUN}"]):

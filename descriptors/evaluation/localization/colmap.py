@@ -24,7 +24,7 @@ except (ImportError, RuntimeError) as error:
         f"localization and structure from motion need pycolmap ({error}): pip install 'descriptors[sfm]'"
     ) from error
 
-__all__ = ["ORIGIN_PX", "SEED", "ColmapMissingError", "in_colmap_frame", "pycolmap", "quiet", "ransac"]
+__all__ = ["ORIGIN_PX", "SEED", "ColmapMissingError", "first_line", "in_colmap_frame", "pycolmap", "quiet", "ransac"]
 
 
 def in_colmap_frame(xy: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -36,6 +36,11 @@ def ransac(options: pycolmap.RANSACOptions, **changes: float) -> pycolmap.RANSAC
     """COLMAP's own options of one of its estimators, with changes, always from the same seed and in one thread."""
     options.mergedict({**changes, "random_seed": SEED, "num_threads": 1})
     return options
+
+
+def first_line(error: Exception) -> str:
+    """What an error of COLMAP says, without the stack that may follow."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from descriptors.evaluation.describers import Describer
+from descriptors.evaluation.localization.colmap import first_line
 from descriptors.evaluation.localization.layout import PHOTO_PAIRS
 from descriptors.evaluation.localization.reconstruction import Model, photos_of, reconstruct
 from descriptors.evaluation.localization.submission import file_name
@@ -24,7 +25,7 @@ def photo_samples(instruments: Instruments) -> Iterator[Mapping[str, Sample]]:
 
 def _model(describer: Describer, tools: Instruments) -> Model:
     data, name, options = tools.settings.data, tools.settings.data_name, tools.settings.options
-    pairs = data / str(options["pairs"])
+    pairs = data / Path(str(options["pairs"])).expanduser()
     if not pairs.is_file() and options["pairs"] != PHOTO_PAIRS:
         raise ValueError(f"{pairs}: there is no such file, which --option pairs={options['pairs']} names.")
     output = Path(str(options["output"])).expanduser() / file_name(name, describer.name) if options["output"] else None
@@ -32,7 +33,7 @@ def _model(describer: Describer, tools: Instruments) -> Model:
     try:
         return reconstruct(data, describer, tools, listed, output)
     except RuntimeError as error:
-        reason = f"{describer.name}: no model ({str(error).splitlines()[0]})."
+        reason = f"{describer.name}: no model ({first_line(error)})."
         return Model({}, dict.fromkeys(photos_of(data), reason), 0, 0.0, float("inf"))
 
 

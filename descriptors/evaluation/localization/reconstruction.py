@@ -54,7 +54,7 @@ def reconstruct(
         ValueError: the folder has no photos, or too many of them without a list of pairs.
     """
     names = photos_of(folder)
-    chosen = map_pairs(pairs, names)
+    chosen = map_pairs(pairs, names, "pairs")
     with tempfile.TemporaryDirectory(prefix="descriptors-sfm-") as work:
         features, left_out = describe_all(names, reader(folder, describer, instruments), Path(work) / "features")
         sizes = {name: one.size for name, one in features.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from descriptors.evaluation.localization.colmap import ORIGIN_PX, pycolmap, quiet
+from descriptors.evaluation.localization.colmap import ORIGIN_PX, first_line, pycolmap, quiet
 from descriptors.evaluation.localization.lists import Entry, numbers, read_list
 from descriptors.evaluation.localization.poses import Pose
 
@@ -94,8 +94,7 @@ def _of_model(folder: Path) -> dict[str, View]:
         with quiet():
             model = pycolmap.Reconstruction(folder)
     except (RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{folder}: does not hold a COLMAP model ({reason}).") from error
+        raise ValueError(f"{folder}: does not hold a COLMAP model ({first_line(error)}).") from error
     cameras = {number: copy(camera) for number, camera in model.cameras.items()}  # so that the model can be freed
     registered = sorted((model.images[number] for number in model.reg_image_ids()), key=lambda image: image.name)
     return {

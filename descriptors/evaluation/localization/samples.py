@@ -13,6 +13,7 @@ from descriptors.evaluation.localization.absolute_pose import (
     absolute_pose,
     correspondences,
 )
+from descriptors.evaluation.localization.colmap import first_line
 from descriptors.evaluation.localization.image_features import FeaturesOf, ImageFeatures, Matcher, matcher, reader
 from descriptors.evaluation.localization.mapping import SparseMap, build_map
 from descriptors.evaluation.localization.poses import Pose, position_error_m, rotation_error_deg, within
@@ -93,7 +94,7 @@ def _answers(describer: Describer, tools: Instruments, scene: Scene, map_of: Map
         try:
             mapped = map_of(features_of, match, Path(folder))
         except (RuntimeError, ValueError) as error:
-            failed = Answer(failure=f"{describer.name}: no map ({str(error).splitlines()[0]}).")
+            failed = Answer(failure=f"{describer.name}: no map ({first_line(error)}).")
             return {query.name: failed for query in scene.queries}
         finder = Finder(mapped, features_of, match, _max_error_px(tools))
         return {

@@ -9,7 +9,9 @@ The layout is the dataset's own, as hloc reads it (Taira et al., 2018):
     pairs-query.txt                                                 a query and a known view, two names a line
 
 The list of pairs is the one that hloc writes (retrieved images), its names are paths in the folder; it also says which
-queries there are. What is true is not published: poses go to visuallocalization.net as a submission.
+queries there are. True poses are not published: the poses found go to visuallocalization.net as a submission.
+
+Unlike hloc, which leaves them half a pixel apart, queries' keypoints and their camera are in one pixel frame here.
 """
 
 import zlib
@@ -39,14 +41,14 @@ def read_inloc(data: Path, options: Options) -> Scene:
     Raises:
         ValueError: the list is missing or empty.
     """
-    path = data / str(options["pairs_query"])
-    neighbours: dict[str, list[str]] = {}
+    path = data / Path(str(options["pairs_query"])).expanduser()
+    listed: dict[str, dict[str, None]] = {}
     for entry in read_list(path, "query name", 2, 2):
-        neighbours.setdefault(entry.words[0], []).append(entry.words[1])
-    if not neighbours:
+        listed.setdefault(entry.words[0], {})[entry.words[1]] = None
+    if not listed:
         raise ValueError(f"{path}: lists no query; a line is 'query name'.")
-    queries = [Query(name, _phone, None) for name in neighbours]
-    return Scene(data, {}, queries, [], neighbours, {})
+    queries = [Query(name, _phone, None) for name in listed]
+    return Scene(data, {}, queries, [], {query: list(views) for query, views in listed.items()}, {})
 
 
 def scanned_map(names: Iterable[str], features_of: FeaturesOf, data: Path, folder: Path) -> SparseMap:

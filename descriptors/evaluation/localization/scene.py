@@ -23,7 +23,6 @@ Pairs = list[tuple[str, str]]
 QUERY_LAYOUT = "name MODEL width height params..."
 EXHAUSTIVE = 60  # so many images at most are all matched with each other where no list says which
 
-
 CameraFor = Callable[[tuple[int, int]], pycolmap.Camera]  # of an image's width and height; raises UnmeasurableError
 
 
@@ -54,11 +53,11 @@ def read_scene(data: Path, options: Options) -> Scene:
     Raises:
         ValueError: something is missing or of another layout.
     """
-    paths = {name: data / str(options[name]) for name in PATHS}
+    paths = {name: data / Path(str(options[name])).expanduser() for name in PATHS}
     if not paths["images"].is_dir():
         raise ValueError(f"{paths['images']}: there is no such folder of images; name it with --option images=DIR.")
     known = read_reference(paths["model"])
-    queries = _queries(paths["queries"])
+    queries = _queries(data, str(options["queries"]))
     asked = {query.name for query in queries}
     views = {name: view for name, view in known.items() if name not in asked}
     chosen = {name: _chosen(paths[name], name, options) for name in ("pairs_db", "pairs_query", "query_poses")}
@@ -67,20 +66,23 @@ def read_scene(data: Path, options: Options) -> Scene:
         paths["images"],
         views,
         queries,
-        map_pairs(chosen["pairs_db"], sorted(views)),
+        map_pairs(chosen["pairs_db"], sorted(views), "pairs_db"),
         _neighbours(chosen["pairs_query"], [query.name for query in queries], list(views)),
         {name: known[name].pose for name in asked & set(known)} if truth is None else read_poses(truth),
     )
 
 
-def map_pairs(path: Path | None, names: Sequence[str]) -> Pairs:
+def map_pairs(path: Path | None, names: Sequence[str], option: str) -> Pairs:
     """The pairs of a list, or all pairs of a few names; each pair once, whichever comes first in it.
+
+    Args:
+        option: that names such a list, for the error.
 
     Raises:
         ValueError: there is no list, but more than `EXHAUSTIVE` names.
     """
     if path is None:
-        _check_few(len(names), "pairs_db")
+        _check_few(len(names), option)
         return list(combinations(names, 2))
     known = set(names)
     listed = [tuple(sorted(entry.words)) for entry in read_list(path, "name name", 2, 2)]
@@ -106,20 +108,30 @@ def _neighbours(path: Path | None, queries: Sequence[str], views: Sequence[str])
     return {query: list(of) for query, of in found.items()}
 
 
-def _queries(pattern: Path) -> list[Query]:
-    paths = [Path(name) for name in sorted(glob.glob(str(pattern)))]
+def _queries(data: Path, pattern: str) -> list[Query]:
+    paths = [data / name for name in sorted(glob.glob(str(Path(pattern).expanduser()), root_dir=data))]
     if not paths:
-        raise ValueError(f"{pattern}: there is no such list of queries; name it with --option queries=FILE.")
-    groups = {path: path.stem.partition("_")[0] if len(paths) > 1 else None for path in paths}
+        raise ValueError(f"{data / pattern}: there is no such list of queries; name it with --option queries=FILE.")
     found: dict[str, Query] = {}
-    for path, group in groups.items():
+    for path, group in zip(paths, _groups([path.stem for path in paths]), strict=True):
         for entry in read_list(path, QUERY_LAYOUT, 5):
             if entry.words[0] in found:
                 raise ValueError(f"{entry.place}: '{entry.words[0]}' is listed twice.")
             found[entry.words[0]] = _query(len(found) + 1, entry, group)
     if not found:
-        raise ValueError(f"{pattern}: lists no query; a line is '{QUERY_LAYOUT}'.")
+        raise ValueError(f"{data / pattern}: lists no query; a line is '{QUERY_LAYOUT}'.")
     return list(found.values())
+
+
+def _groups(stems: Sequence[str]) -> list[str | None]:
+    """The words in which the names of several lists differ: day and night of day_time_queries, night_time_queries."""
+    if len(stems) == 1:
+        return [None]
+    words = [stem.split("_") for stem in stems]
+    shortest = min(map(len, words))
+    front = next((n for n in range(shortest) if len({of[n] for of in words}) > 1), shortest)
+    back = next((n for n in range(shortest - front) if len({of[-1 - n] for of in words}) > 1), shortest - front)
+    return ["_".join(of[front : len(of) - back]) or stem for stem, of in zip(stems, words, strict=True)]
 
 
 def _query(number: int, entry: Entry, group: str | None) -> Query:
