@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make train EXP=gd_mining` and `make test`. Each builds .venv by itself.
 #   make train EXP=<name> [SCALE=laptop|paper|h200] [DATA=<folder>] [ARGS="key=value ..."]
-#   make evaluate CKPT=<run folder or weights> DATA=<folder in HPatches layout> [ARGS="--json table.json"]
+#   make evaluate CKPT=<run folder or weights> [DATA=<folder in HPatches layout>] [ARGS="--json table.json"]
 PYTHON ?= python3
 EXP ?= gd_mining
 SCALE ?=
@@ -27,8 +27,8 @@ train: $(READY)
 	@$(BIN)/python -m descriptors train $(EXP) $(if $(SCALE),scale=$(SCALE)) $(if $(DATA),'data.root=$(DATA)') $(ARGS)
 
 evaluate: $(READY)
-	@test -n "$(CKPT)" -a -n "$(DATA)" || { echo "error: name both: make evaluate CKPT=runs/... DATA=<folder in HPatches layout>"; exit 2; }
-	@$(BIN)/python -m descriptors evaluate rootsift '$(CKPT)' --data '$(DATA)' $(ARGS)
+	@test -n "$(CKPT)" || { echo "error: name weights: make evaluate CKPT=runs/... [DATA=<folder in HPatches layout>]"; exit 2; }
+	@$(BIN)/python -m descriptors evaluate rootsift '$(CKPT)' $(if $(DATA),--data '$(DATA)',--protocol bundled) $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q

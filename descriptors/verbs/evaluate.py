@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from descriptors.evaluation.describers import BASELINES
 from descriptors.evaluation.detectors import DETECTORS
 from descriptors.evaluation.evaluate import Evaluation, measure
 from descriptors.evaluation.labels import absolute, apart, file_word
+from descriptors.evaluation.protocol import Protocol
 from descriptors.evaluation.protocols import PROTOCOLS, completed, protocol_of
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.table import WIDTH, text_table, write_csv
@@ -22,13 +24,15 @@ from descriptors.wandb_login import MODES, Mode, mode_of
 
 CACHE = Path("~/.cache/descriptors/features")
 FAILURES_SHOWN = 10
+INDENT = 6 * " "  # of what the help says of a protocol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command that `run` obeys."""
     known = ", ".join(BASELINES)
+    parser.epilog = f"{_protocols()}\n\n{parser.epilog or ''}"
     parser.add_argument("describer", nargs="+", help=f"{known}, or a run folder, *.safetensors or *.ckpt file")
-    parser.add_argument("--protocol", default="homography-folder", help=_protocols())
+    parser.add_argument("--protocol", default="homography-folder", help="how to measure: one of those below")
     parser.add_argument("--data", type=Path, nargs="+", default=[], help="one or more folders in its layout")
     parser.add_argument("--detector", default="sift", help=f"one of {', '.join(DETECTORS)}")
     parser.add_argument("--keypoints", type=int, help="the best so many an image, 0 for all (as the protocol says)")
@@ -38,8 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ratio", type=float, help="keep matches below this ratio of distances; without it all mutual ones"
     )
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the protocol")
-    parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE", help="of a learned baseline")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="the protocol's own")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="published weights, for describer and detector",
+    )
     parser.add_argument("--device", default="cpu", help="where networks and matching run (cpu)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows here, .csv, .png and pictures beside it")
     parser.add_argument("--wandb", metavar="PROJECT", help="log rows and pictures to Weights & Biases")
@@ -129,7 +139,8 @@ def _measured(settings: Settings, files: Files | None) -> Evaluation:
     for note in evaluation.notes:
         print(f"note: {note}")
     width = max(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
-    print(text_table(evaluation.rows, protocol_of(settings.protocol).shown, width))
+    protocol = protocol_of(settings.protocol)
+    print(text_table(evaluation.rows, protocol.shown, protocol.decimals, width))
     for failure in evaluation.failures[:FAILURES_SHOWN]:
         print(f"failed: {failure['pair']}: {failure['reason']}")
     more = len(evaluation.failures) - FAILURES_SHOWN
@@ -148,8 +159,15 @@ def _content(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 def _protocols() -> str:
-    lines = [f"{name} ({protocol.says}; --data: {protocol.layout or 'none'})" for name, protocol in PROTOCOLS.items()]
-    return "one of: " + "; ".join(lines).replace("%", "%%")
+    return "\n".join(["protocols:", *(_protocol_lines(name, protocol) for name, protocol in PROTOCOLS.items())])
+
+
+def _protocol_lines(name: str, protocol: Protocol) -> str:
+    options = ", ".join(f"{key}={usual}" for key, usual in protocol.options.items())
+    said = [protocol.says, f"--data: {protocol.layout or 'none'}", *([f"--option: {options}"] if options else [])]
+    return "\n".join(
+        [f"  {name}", *(textwrap.fill(line, 100, initial_indent=INDENT, subsequent_indent=INDENT) for line in said)]
+    )
 
 
 def _all_settings(arguments: argparse.Namespace) -> list[Settings]:
