@@ -4,9 +4,10 @@ B photos a step on this rank, M keypoint slots a crop, S the photo side, H x W t
 Pixel frame everywhere: x right, y down, (0, 0) = centre of the first pixel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -68,3 +69,26 @@ class Negatives:
 
     index: Tensor  # (N, K) int64 into the pool; 0 where not valid
     valid: Tensor  # (N, K) bool
+
+
+def described(descriptor: Tensor, crops: Crops, xy: Tensor) -> Described:
+    """The keypoints of B crops, crop-major.
+
+    Args:
+        descriptor: (B * M, D) unit rows.
+        xy: (B, M, 2) px in the positive crops; nan for neighbour crops.
+    """
+    image = crops.image[:, None].expand_as(crops.keypoint)
+    return Described(descriptor, image.flatten(), crops.keypoint.flatten(), xy.flatten(0, 1), crops.valid.flatten())
+
+
+def joined(*parts: Described) -> Described:
+    """All keypoints of the parts, one part after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Described(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Described)))
+
+
+def detached(part: Described) -> Described:
+    """The same keypoints without gradient."""
+    return replace(part, descriptor=part.descriptor.detach())

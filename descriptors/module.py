@@ -6,9 +6,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule
 from torch import Tensor, nn
 
-from descriptors.batch import Crops, Described, PairBatch
+from descriptors.accumulation import StepLoss
+from descriptors.batch import Described, PairBatch, described, detached, joined
 from descriptors.clock import PhaseClock
-from descriptors.distributed import gather_described, mean_over_ranks, rank, world_size
+from descriptors.distributed import gather_described, mean_over_ranks, message_bytes, rank, world_size
 from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
 from descriptors.networks.network import DescriptorNetwork
@@ -52,7 +53,9 @@ class DescriptorModule(LightningModule):
         self.metrics = PairMetrics()
         self.record_next = False  # a callback asks for a record of the next step
         self.record: StepRecord | None = None
-        self._losses: list[Tensor] = []  # since the last log
+        self.message_bytes = (0, 0)  # of what the last batch gave to the pool of all ranks, and of its gradient
+        self._step_loss = StepLoss()
+        self._losses: list[Tensor] = []  # of the steps since the last log
         self.totals: dict[str, Tensor] = {}  # this rank's counts since the run began
         self.validated: dict[str, float] = {}  # the last validation's figures
         self.summary: dict[str, Any] = {}  # what is known of the run; kept in checkpoints
@@ -102,12 +105,12 @@ class DescriptorModule(LightningModule):
             torch.cat([crop.pixels for crop in crops]), torch.cat([crop.xy for crop in crops])
         )
         parts = descriptor.flatten(0, 1).chunk(len(crops))
-        anchor = _described(parts[0], batch.anchor, batch.positive.xy)
-        positive = _described(parts[1], batch.positive, batch.positive.xy)
+        anchor = described(parts[0], batch.anchor, batch.positive.xy)
+        positive = described(parts[1], batch.positive, batch.positive.xy)
         if batch.neighbour is None:
             return anchor, positive, None
         nowhere = torch.full_like(batch.neighbour.xy, torch.nan)
-        return anchor, positive, _described(parts[2], batch.neighbour, nowhere)
+        return anchor, positive, described(parts[2], batch.neighbour, nowhere)
 
     def compare(self, batch: PairBatch) -> tuple[Tensor, Step]:
         """This rank's loss, whose mean over the ranks is the global mean over all usable anchors, and the step.
@@ -117,33 +120,39 @@ class DescriptorModule(LightningModule):
         """
         query, positive, neighbour = self.describe(batch)
         self.clock.lap("network")
-        local = positive if neighbour is None else _joined(positive, neighbour)
+        local = positive if neighbour is None else joined(positive, neighbour)
         pool = gather_described(local)
+        self.message_bytes = (message_bytes(local), local.descriptor.nbytes)
         with torch.autocast(self.device.type, enabled=False):  # 8 bits of a cosine cannot tell the hardest ones apart
             negatives = self.miner.mine(query, pool)
             self.clock.lap("mining")
             true, wrong = similarities(query, positive, pool, negatives)
             losses = self.loss(true, wrong, negatives.valid)
         usable = query.valid & negatives.valid.any(1)
-        count = mean_over_ranks(usable.sum().float()).clamp_min(1e-3)
-        loss = losses.where(usable, 0.0).sum() / count
+        count = mean_over_ranks(usable.sum().float())
+        loss = losses.where(usable, 0.0).sum() / count.clamp_min(1e-3)
         step = Step(
-            _detached(query), _detached(pool), negatives, true.detach(), wrong.detach(), usable, len(local.valid)
+            *(detached(query), detached(pool), negatives, true.detach(), wrong.detach()),
+            *(usable, count, len(local.valid)),
         )
         return loss, step
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         loss, step = self.compare(batch)
         self._count(batch.counts | {"anchors_without_negatives": (step.query.valid & ~step.usable).sum()})
-        self._losses.append(loss.detach())
-        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if (self.global_step + 1) % interval == 0:
-            self._log_step(batch, step, torch.stack(self._losses).mean())
-            self._losses.clear()
+        batches = self.trainer.accumulate_grad_batches
+        backward = self._step_loss.add(loss, step.count, len(step.usable)) if batches > 1 else loss
+        if (batch_idx + 1) % batches == 0:
+            self._losses.append(self._step_loss.end() if batches > 1 else loss.detach())
+            self._log_step(batch, step)
         if self.record_next:
             self.record, self.record_next = StepRecord(batch, step), False
         self.clock.lap("loss")
-        return loss
+        return backward
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.trainer.accumulate_grad_batches > 1:
+            self._step_loss.correct(self.parameters())
 
     def on_validation_epoch_start(self) -> None:
         self.metrics.reset()
@@ -156,7 +165,7 @@ class DescriptorModule(LightningModule):
             self._gallery.append(positive)
         else:
             with torch.autocast(self.device.type, enabled=False):
-                self.metrics.update(query, positive, _all(self._gallery), batch.anchor.image)
+                self.metrics.update(query, positive, joined(*self._gallery), batch.anchor.image)
 
     def on_validation_epoch_end(self) -> None:
         figures = self.metrics.compute()
@@ -164,7 +173,13 @@ class DescriptorModule(LightningModule):
         self._gallery = []
         self.log_dict({f"validation/{name}": value.to(self.device) for name, value in figures.items()}, sync_dist=False)
 
-    def _log_step(self, batch: PairBatch, step: Step, loss: Tensor) -> None:
+    def _log_step(self, batch: PairBatch, step: Step) -> None:
+        """The loss of the steps since the last log, and the rest of the step's last batch, where a log is due."""
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (self.global_step + 1) % interval:
+            return
+        loss = torch.stack(self._losses).mean()
+        self._losses.clear()
         values: dict[str, Any] = {"train/loss": loss, "train/learning_rate": self._learning_rate()}
         values |= hardness(step) | sources(step)
         values |= {f"data/{name}": value for name, value in batch.counts.items()}
@@ -173,26 +188,3 @@ class DescriptorModule(LightningModule):
 
     def _learning_rate(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
-
-
-def _described(descriptor: Tensor, crops: Crops, xy: Tensor) -> Described:
-    image = crops.image[:, None].expand_as(crops.keypoint)
-    return Described(descriptor, image.flatten(), crops.keypoint.flatten(), xy.flatten(0, 1), crops.valid.flatten())
-
-
-def _joined(*parts: Described) -> Described:
-    return Described(
-        torch.cat([part.descriptor for part in parts]),
-        torch.cat([part.image for part in parts]),
-        torch.cat([part.keypoint for part in parts]),
-        torch.cat([part.xy for part in parts]),
-        torch.cat([part.valid for part in parts]),
-    )
-
-
-def _all(parts: list[Described]) -> Described:
-    return parts[0] if len(parts) == 1 else _joined(*parts)
-
-
-def _detached(part: Described) -> Described:
-    return Described(part.descriptor.detach(), part.image, part.keypoint, part.xy, part.valid)

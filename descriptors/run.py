@@ -30,8 +30,6 @@ from descriptors.weights import save_weights
 
 log = logging.getLogger(__name__)
 
-FOLDER_VARIABLE = "DESCRIPTORS_RUN_FOLDER"  # rank 0 names the folder, the ranks it starts read it
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -73,16 +71,13 @@ def train(experiment: Experiment, words: Sequence[str] = ()) -> Outcome:
 
 
 def _folder(experiment: Experiment, resume: Resume | None) -> Path:
+    """The run folder. The first rank's is what counts: `Checkpoints` hands it to the others, who write nothing else."""
     if experiment.output_dir:
         return Path(experiment.output_dir).expanduser()
-    if not is_main() and FOLDER_VARIABLE in os.environ:
-        return Path(os.environ[FOLDER_VARIABLE])
     if resume is not None and resume.path.parent.name == "checkpoints":
         return resume.path.parent.parent
     named = Path("runs") / experiment.name / datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = next(path for path in _with_suffixes(named) if not path.exists())
-    os.environ[FOLDER_VARIABLE] = str(folder)
-    return folder
+    return next(path for path in _with_suffixes(named) if not path.exists())
 
 
 def _with_suffixes(path: Path) -> Iterator[Path]:

@@ -49,6 +49,9 @@ class Checkpoints(Checkpoint):
         self._saved = list(state_dict["saved"])
         self.best = dict(state_dict["best"]) if (self.folder / BEST).is_file() else {}
 
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        self.folder = Path(trainer.strategy.broadcast(str(self.folder.absolute())))  # rank 0 names it
+
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._ask)

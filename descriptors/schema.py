@@ -140,7 +140,8 @@ class TrainerSettings:
     strategy: str = "auto"  # auto, ddp, or another Lightning strategy by name
     num_nodes: int = option(1, minimum=1)
     precision: str = option("32", ("32", "16", "bf16"))
-    accumulate: int = option(1, minimum=1)  # batches a step
+    accumulate: int = option(1, minimum=1)  # batches a step; each is mined by itself, and all anchors weigh alike
+    compile: bool = False  # torch.compile of the network; needs a C++ compiler
     log_every_steps: int = option(50, minimum=1)
     deterministic: bool = True
     progress_bar: bool = True  # on a terminal

@@ -20,6 +20,7 @@ class Step:
     positive: Tensor  # (N,) similarities of each anchor to its positive
     negative: Tensor  # (N, K) and to its chosen negatives
     usable: Tensor  # (N,) bool: a valid anchor with at least one negative
+    count: Tensor  # 0-dim float: how many are usable, as the mean over the ranks
     local_rows: int  # pool rows each rank brought, rank 0's first
 
     @property

@@ -16,8 +16,11 @@ from descriptors.callbacks import ProgressLines, Throughput, ValidateAtEnd
 from descriptors.checkpoints import AtomicCheckpointIO
 from descriptors.checks import ConfigError
 from descriptors.clock import PhaseClock
+from descriptors.communication import Communication
+from descriptors.compiling import CompiledNetwork, check_compiler
 from descriptors.config import to_plain
 from descriptors.distributed import is_main
+from descriptors.launching import check_started, launcher
 from descriptors.panels import Panels
 from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
@@ -40,7 +43,7 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
     settings = experiment.trainer
     every = min(experiment.validation.every_steps, settings.max_steps)
     cuda = accelerator(experiment) == "gpu"
-    writer = AtomicCheckpointIO()
+    writer, started_by = AtomicCheckpointIO(), launcher()
     return Trainer(
         accelerator=accelerator(experiment),
         devices=devices(experiment),
@@ -60,7 +63,7 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
         enable_model_summary=False,
         logger=_loggers(experiment, folder, reached),
         callbacks=_callbacks(experiment, folder, clock, every, writer),
-        plugins=[writer],
+        plugins=[writer] if started_by is None else [writer, started_by],
         default_root_dir=folder,
     )
 
@@ -105,11 +108,13 @@ def check_machine(experiment: Experiment) -> None:
         raise ConfigError(
             "trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer.accelerator=cpu."
         )
-    devices(experiment)
+    check_started(experiment.trainer.num_nodes, devices(experiment))
     if experiment.network.norm == "sync" and kind != "gpu":
         raise ConfigError("network.norm = 'sync' needs CUDA GPUs; use network.norm=instance or frozen on this machine.")
     if experiment.trainer.precision == "16" and kind == "cpu":
         raise ConfigError("trainer.precision = '16' needs a GPU; use 32 or bf16 on the CPU.")
+    if experiment.trainer.compile:
+        check_compiler(kind)
 
 
 def _callbacks(
@@ -125,6 +130,10 @@ def _callbacks(
             writer, folder / "checkpoints", experiment.checkpoint.every_steps, every, experiment.checkpoint.keep
         ),
     ]
+    if ranks(experiment) > 1:
+        callbacks.append(Communication())
+    if experiment.trainer.compile:
+        callbacks.append(CompiledNetwork())
     if _has_bar(experiment):
         callbacks.append(TQDMProgressBar(refresh_rate=max(1, min(10, experiment.trainer.log_every_steps))))
     return callbacks
@@ -160,7 +169,8 @@ def _rows_before(path: Path, reached: int) -> list[dict[str, Any]]:
 
 
 def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
-    folder.mkdir(parents=True, exist_ok=True)
+    if is_main():
+        folder.mkdir(parents=True, exist_ok=True)
     mode = mode_of()
     log.info("Weights & Biases: %s, files in %s", mode, folder / "wandb")
     return WandbLogger(
