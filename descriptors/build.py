@@ -12,8 +12,10 @@ from descriptors.clock import PhaseClock
 from descriptors.config import to_plain
 from descriptors.data.bundled import bundled_index
 from descriptors.data.folder import index_folder
+from descriptors.data.loading import PhotoLoader
 from descriptors.data.module import PairDataModule
 from descriptors.data.photo_index import PhotoIndex, split
+from descriptors.data.sources import index_photos
 from descriptors.data.thumbnails import thumbnail
 from descriptors.distributed import is_main
 from descriptors.losses import AveragePrecisionLoss, InfoNCELoss, TripletLoss
@@ -62,9 +64,7 @@ def photo_index(experiment: Experiment) -> PhotoIndex:
     min_side = max(32, experiment.pairs.crop_size // 2)
     if data.root is None:
         return bundled_index(min_side)
-    return index_folder(
-        Path(data.root).expanduser(), min_side, cache_dir(experiment), data.folders_are_scenes, progress=is_main()
-    )
+    return index_photos(data.root, min_side, cache_dir(experiment), data.folders_are_scenes, progress=is_main())
 
 
 def cache_dir(experiment: Experiment) -> Path:
@@ -97,7 +97,9 @@ def data_module(experiment: Experiment, index: PhotoIndex, needs_neighbours: boo
         index,
         experiment.data,
         experiment.validation,
-        pair_generator(pairs, style_photos(pairs.stylization, index, cache_dir(experiment))),
+        pair_generator(
+            pairs, style_photos(pairs.stylization, index, cache_dir(experiment), experiment.data.reduced_decoding)
+        ),
         pair_generator(validation_pairs(pairs), None),
         experiment.seed,
         neighbours=min(experiment.miner.neighbours, len(index) - 1) if needs_neighbours else 0,
@@ -115,7 +117,9 @@ def pair_generator(settings: PairSettings, photos: torch.Tensor | None) -> PairG
     return PairGenerator(settings, ColourTransport(settings.stylization, photos))
 
 
-def style_photos(settings: StylizationSettings, index: PhotoIndex, cache: Path) -> torch.Tensor | None:
+def style_photos(
+    settings: StylizationSettings, index: PhotoIndex, cache: Path, reduced: bool = True
+) -> torch.Tensor | None:
     """(S, 3, side, side) float in [0, 1] photos whose colours are styles: the folder's, or training photos."""
     if settings.method != "colour_transport" or settings.styles not in WITH_PHOTOS:
         return None
@@ -124,7 +128,8 @@ def style_photos(settings: StylizationSettings, index: PhotoIndex, cache: Path) 
         numbers = list(range(len(index)))
     else:
         numbers = index.by_content(split(index)[0])
-    photos = [thumbnail(index.load(number), STYLE_SIDE) for number in numbers[:STYLE_PHOTOS]]
+    load = PhotoLoader(index, STYLE_SIDE if reduced else None)
+    photos = [thumbnail(load(number).pixels, STYLE_SIDE) for number in numbers[:STYLE_PHOTOS]]
     return torch.stack([torch.from_numpy(photo).permute(2, 0, 1) for photo in photos]).float() / 255
 
 

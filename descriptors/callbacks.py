@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 class Throughput(Callback):
     """Logs pairs a second and the milliseconds a step of each phase, over the steps since the last log.
 
+    `time/data_wait_share` is the share of the time in which the network waited for photos from the workers. Where
+    photos are kept in memory, `data/cache_gib` and what was found and decoded on this rank are logged as well.
+
     Args:
         clock: shared with the module and the data module.
         pairs_per_step: pairs of all ranks in a step.
@@ -42,11 +45,18 @@ class Throughput(Callback):
         if trainer.global_step % interval or not self._steps:
             return
         seconds = self.clock.seconds()
-        phases = {f"time/{name}_ms": 1000 * value / self._steps for name, value in seconds.items()}
-        rate = self.pairs_per_step * self._steps / max(sum(seconds.values()), 1e-9)
-        module.log_dict(phases, batch_size=1)
+        total = max(sum(seconds.values()), 1e-9)
+        figures = {f"time/{name}_ms": 1000 * value / self._steps for name, value in seconds.items()}
+        figures["time/data_wait_share"] = seconds.get("wait", 0.0) / total
+        module.log_dict(figures | _of_photos(trainer), batch_size=1)
+        rate = self.pairs_per_step * self._steps / total
         module.log("pairs_per_second", rate, prog_bar=True, batch_size=1)
         self._steps = 0
+
+
+def _of_photos(trainer: Trainer) -> dict[str, float]:
+    data: Any = getattr(trainer, "datamodule", None)
+    return {f"data/{name}": value for name, value in data.figures().items()} if hasattr(data, "figures") else {}
 
 
 class ProgressLines(Callback):

@@ -23,6 +23,7 @@ HARMLESS = (
     "trainer.progress_bar:",
     "data.workers:",
     "data.cache_dir:",
+    "data.cache_gib:",
 )
 
 

@@ -74,10 +74,13 @@ class PairSettings:
 
 @dataclass
 class DataSettings:
-    root: str | None = None  # a folder of photos; without it, the bundled photos
+    root: str | None = None  # a folder of photos or of .tar shards, or a text file of paths; without it, bundled photos
     photo_size: int = option(384, minimum=32, maximum=8192)  # side of the square the workers hand over
     batch_size: int = option(16, minimum=1)  # photos a step on each rank
     workers: int = option(2, minimum=0, maximum=256)
+    reduced_decoding: bool = True  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that is still larger than needed
+    cache: str = option("none", ("none", "ram", "device"))  # decoded photos: ram, shared by workers, or on the device
+    cache_gib: float = option(8.0, minimum=0.001)  # at most so much memory for it on each rank
     folders_are_scenes: bool = False  # photos of one sub-folder show one place: never negatives by retrieval
     cache_dir: str = "~/.cache/descriptors"
 

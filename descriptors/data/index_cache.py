@@ -48,10 +48,7 @@ class IndexCache:
         if seen == self._seen:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.path.parent, suffix=".tmp", delete=False) as file:
-                json.dump({"format": _FORMAT, "files": seen}, file)
-            os.replace(file.name, self.path)
+            write_json(self.path, {"format": _FORMAT, "files": seen})
         except OSError as error:
             log.warning("the photo index is not cached, the next start decodes every photo again: %s", error)
         self._seen = dict(seen)
@@ -67,6 +64,14 @@ class IndexCache:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             log.warning("the photo cache %r is unreadable (%r) and is built anew", str(self.path), error)
             return {}
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes a file whole or not at all, also where several ranks write it at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+        json.dump(content, file)
+    os.replace(file.name, path)
 
 
 def _checked(row: object) -> Seen:

@@ -1,6 +1,8 @@
 """The LightningDataModule: photos, split, neighbour table, samplers, and the pair generators that run on the device."""
 
 import hashlib
+import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,13 @@ import cv2
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from descriptors.batch import PairBatch, PhotoBatch
 from descriptors.clock import PhaseClock
+from descriptors.data.device_cache import DeviceCache, PlaceDataset, Places
+from descriptors.data.framing import least_side
+from descriptors.data.loading import PhotoLoader, RamCache
 from descriptors.data.photo_index import PhotoIndex, split
 from descriptors.data.photos import KeypointStore, PhotoDataset, collate
 from descriptors.data.sampling import Draw, FixedSampler, TrainingSampler
@@ -20,6 +25,8 @@ from descriptors.data.thumbnails import Thumbnails, thumbnail_batches
 from descriptors.distributed import rank, world_size
 from descriptors.pairs.generator import PairGenerator
 from descriptors.schema import DataSettings, ValidationSettings
+
+log = logging.getLogger(__name__)
 
 VALIDATION_SEED = 1984  # fixed, so that runs of different seeds are validated on the same pairs
 LEAST_EPOCH_STEPS = 50
@@ -65,12 +72,14 @@ class PairDataModule(LightningDataModule):
         self.clock = clock or PhaseClock()
         self.train_photos, self.held_out = split(index)
         self.scenes = torch.tensor(index.scenes)
+        self.load = self._photo_loader()
+        self.device_cache = self._device_cache()
         self.neighbours: Tensor | None = None
         if neighbours:
             self.neighbours = torch.full((len(index), neighbours), -1, dtype=torch.int64).share_memory_()
         self.steps_per_epoch = LEAST_EPOCH_STEPS  # until the number of ranks is known
 
-    def train_dataloader(self) -> DataLoader[PhotoBatch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         batch_size, ranks = self.settings.batch_size, world_size()
         self.steps_per_epoch = max(LEAST_EPOCH_STEPS, len(self.train_photos) // (batch_size * ranks * self.accumulate))
         sampler = TrainingSampler(
@@ -90,12 +99,16 @@ class PairDataModule(LightningDataModule):
             self.styles,
             self.keypoints,
             STORED_SLOTS,
+            self.load,
         )
-        return self._loader(dataset, sampler, self.settings.workers, persistent=True)
+        if self.device_cache is None:
+            return self._loader(dataset, sampler, self.settings.workers, persistent=True)
+        self._fill(self.device_cache)
+        return self._loader(PlaceDataset(dataset), sampler, self.settings.workers, persistent=True)
 
-    def val_dataloader(self) -> list[DataLoader[PhotoBatch]]:
+    def val_dataloader(self) -> list[DataLoader[Any]]:
         """The gallery, whole on each rank, then this rank's share of the fixed pairs."""
-        dataset = PhotoDataset(self.index, self.settings.photo_size, VALIDATION_SEED)
+        dataset = PhotoDataset(self.index, self.settings.photo_size, VALIDATION_SEED, load=self.load)
         pairs = FixedSampler(self.validation_draws(), rank(), world_size())
         return [
             self._loader(dataset, FixedSampler(self.gallery_draws()), 0),
@@ -114,8 +127,11 @@ class PairDataModule(LightningDataModule):
         self.clock.lap("wait")
         return batch
 
-    def on_after_batch_transfer(self, batch: PhotoBatch, dataloader_idx: int) -> PairBatch:
+    def on_after_batch_transfer(self, batch: PhotoBatch | Places, dataloader_idx: int) -> PairBatch:
         training = self.trainer is not None and self.trainer.training
+        if isinstance(batch, Places):
+            assert self.device_cache is not None
+            batch = self.device_cache.batch(batch)
         pairs = (self.generator if training else self.validation_generator)(batch)
         self.clock.lap("pairs")
         return pairs
@@ -123,8 +139,14 @@ class PairDataModule(LightningDataModule):
     def retrieval_batches(self, device: torch.device, rank: int, ranks: int) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's share of the training photos as thumbnails of the crops' size, on the device."""
         photos = self.train_photos[rank::ranks]
-        thumbnails = Thumbnails(self.index, photos, self.generator.settings.crop_size)
+        thumbnails = Thumbnails(self.index, photos, self.generator.settings.crop_size, self.load)
         return thumbnail_batches(thumbnails, device, self.settings.workers)
+
+    def figures(self) -> dict[str, float]:
+        """What this rank's cache of photos holds and did since the last call; nothing without a cache."""
+        if self.device_cache is not None:
+            return {"cache_gib": self.device_cache.gib}
+        return {} if self.load.cache is None else self.load.cache.figures()
 
     def content_hash(self) -> str:
         """Hash of the photos' contents, their scenes and split, and the size at which they are compared."""
@@ -137,9 +159,33 @@ class PairDataModule(LightningDataModule):
     def _reached(self) -> int:
         return 0 if self.trainer is None else self.trainer.global_step * self.accumulate
 
-    def _loader(
-        self, dataset: PhotoDataset, sampler: Any, workers: int, persistent: bool = False
-    ) -> DataLoader[PhotoBatch]:
+    def _photo_loader(self) -> PhotoLoader:
+        settings = self.settings
+        cache = RamCache(self.index.sizes, settings.cache_gib) if settings.cache == "ram" else None
+        needed = max(least_side(settings.photo_size), self.generator.settings.crop_size)  # by samples and thumbnails
+        return PhotoLoader(self.index, needed if settings.reduced_decoding else None, cache)
+
+    def _device_cache(self) -> DeviceCache | None:
+        if self.settings.cache != "device":
+            return None
+        if self.styles is not None or self.keypoints is not None:
+            raise ValueError(
+                "data.cache = 'device' keeps neither stylized copies (pairs.stylization.method=stored) nor stored "
+                "keypoints (pairs.keypoints.detector=stored); use data.cache=ram or none."
+            )
+        return DeviceCache(self.load, self.train_photos, self.settings.photo_size, self.settings.cache_gib)
+
+    def _fill(self, cache: DeviceCache) -> None:
+        started, device = time.perf_counter(), self._root_device()
+        cache.fill(device, self.settings.workers)
+        took = time.perf_counter() - started
+        log.info("%d training photos are kept on %s: %.2f GiB, %.0f s", len(cache.photos), device, cache.gib, took)
+
+    def _root_device(self) -> torch.device:
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    def _loader(self, dataset: Dataset[Any], sampler: Any, workers: int, persistent: bool = False) -> DataLoader[Any]:
+        shared = self.load.cache is not None and workers > 0
         return DataLoader(
             dataset,
             batch_size=self.settings.batch_size,
@@ -147,8 +193,9 @@ class PairDataModule(LightningDataModule):
             num_workers=workers,
             collate_fn=collate,
             worker_init_fn=_one_thread,
-            pin_memory=torch.cuda.is_initialized(),
+            pin_memory=self._root_device().type == "cuda",  # copied while the device computes
             persistent_workers=persistent and workers > 0,
+            multiprocessing_context="fork" if shared else None,
         )
 
 

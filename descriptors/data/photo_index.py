@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from descriptors.data.decoding import Pixels, UndecodableError, decode
+from descriptors.data.decoding import Decoded, Pixels, Span, UndecodableError, decode, decode_reduced, read
 
 LEAST_TRAINING = 2  # photos that must remain beside the held-out ones: a batch of one photo has no negatives
 
@@ -29,6 +29,7 @@ class Photo(NamedTuple):
     size: tuple[int, int]  # height, width in px, of the tile where there is one
     place: str  # photos with the same place show the same scene
     tile: Tile | None = None
+    span: Span | None = None  # of `file`'s bytes, where the photo is a part of it
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class PhotoIndex:
     sizes: tuple[tuple[int, int], ...]  # height, width in px
     scenes: tuple[int, ...]  # equal numbers: the same place
     tiles: tuple[Tile | None, ...]
+    spans: tuple[Span | None, ...]
     skipped: dict[str, str]
     duplicates: dict[str, str]
 
@@ -59,8 +61,8 @@ class PhotoIndex:
                 duplicates[photo.name] = first.name
         numbers: dict[str, int] = {}
         scenes = tuple(numbers.setdefault(photo.place, len(numbers)) for photo in kept.values())
-        names, files, hashes, sizes, _, tiles = zip(*kept.values(), strict=True) if kept else ((),) * 6
-        return cls(root, names, files, hashes, sizes, scenes, tiles, skipped, duplicates)
+        names, files, hashes, sizes, _, tiles, spans = zip(*kept.values(), strict=True) if kept else ((),) * 7
+        return cls(root, names, files, hashes, sizes, scenes, tiles, spans, skipped, duplicates)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -75,15 +77,22 @@ class PhotoIndex:
         Raises:
             ValueError: naming the photo, if its file changed or vanished since it was indexed.
         """
+        return self.load_reduced(photo, None).pixels
+
+    def load_reduced(self, photo: int, least_side: int | None) -> Decoded:
+        """As `load`, but a JPEG may be decoded smaller, see `decoding.decode_reduced`; a tile never is."""
         path, tile = self.root / self.files[photo], self.tiles[photo]
         try:
-            pixels = decode(path) if tile is None else _cut(path, tile)
+            if tile is None:
+                decoded = decode_reduced(read(path, self.spans[photo]), path, least_side)
+            else:
+                decoded = Decoded(_cut(path, tile), (tile.height, tile.width))
         except UndecodableError as error:
             raise ValueError(f"{_CHANGED.format(name=self.names[photo])} {error}") from error
-        if pixels.shape[:2] != self.sizes[photo]:
-            found, indexed = "{1} x {0} px".format(*pixels.shape), "{1} x {0} px".format(*self.sizes[photo])
+        if decoded.whole != self.sizes[photo]:
+            found, indexed = "{1} x {0} px".format(*decoded.whole), "{1} x {0} px".format(*self.sizes[photo])
             raise ValueError(f"{_CHANGED.format(name=self.names[photo])} It was {indexed} and is now {found}.")
-        return pixels
+        return decoded
 
 
 _CHANGED = "Photo {name!r} changed after the photos were indexed; start again to index them anew."

@@ -3,9 +3,9 @@
 What it is made of is found here too: `find_photos`, `index_folder` and `PhotoIndex` (which photos) and `split`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from descriptors.batch import PhotoBatch
-from descriptors.data.decoding import Pixels
+from descriptors.data.decoding import Decoded, Pixels
 from descriptors.data.folder import find_photos, index_folder
 from descriptors.data.framing import Framed, blank, frame
+from descriptors.data.loading import PhotoLoader
 from descriptors.data.photo_index import Photo, PhotoIndex, Tile, split
 from descriptors.data.styled_copies import StyledCopies
 from descriptors.randomness import key_of
@@ -33,6 +34,8 @@ __all__ = [
     "index_folder",
     "split",
 ]
+
+Row = TypeVar("Row", bound="tuple[Tensor, ...]")
 
 FILLER = -1  # the photo number of a row that only fills up a batch
 
@@ -61,6 +64,7 @@ class PhotoDataset(Dataset[PhotoBatch]):
         styles: folder of stylized copies, each at its photo's relative path, of whatever image suffix.
         keypoints: keypoints in the original photos; those in the crop are mapped into it.
         stored_slots: Q, at most so many stored keypoints a sample, the first of those in the crop.
+        load: gives the photos' pixels, `index.load` at a size of its choice; without it they are decoded whole.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class PhotoDataset(Dataset[PhotoBatch]):
         styles: Path | None = None,
         keypoints: KeypointStore | None = None,
         stored_slots: int = 0,
+        load: Callable[[int], Decoded] | None = None,
     ) -> None:
         self.index = index
         self.photo_size = photo_size
@@ -80,6 +85,7 @@ class PhotoDataset(Dataset[PhotoBatch]):
         self.styles = None if styles is None else StyledCopies(styles)
         self.keypoints = keypoints
         self.stored_slots = 0 if keypoints is None else stored_slots
+        self.load = load or PhotoLoader(index)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -91,10 +97,10 @@ class PhotoDataset(Dataset[PhotoBatch]):
             ValueError: naming the photo, if its file changed since it was indexed.
         """
         draw, photo = key
-        sample_key = key_of(self.seed, draw, photo)
+        sample_key = self.key(draw, photo)
         framed = self._framed(photo, sample_key)
-        neighbour = self._neighbour(draw, photo)
-        beside = self._framed_alone(neighbour, key_of(self.seed, draw, photo, "neighbour"))
+        neighbour = self.neighbour(draw, photo)
+        beside = self._framed_alone(neighbour, self.neighbour_key(draw, photo))
         return PhotoBatch(
             pixels=_channels_first(framed.pixels),
             size=torch.tensor(framed.size),
@@ -108,19 +114,16 @@ class PhotoDataset(Dataset[PhotoBatch]):
             neighbour_photo=torch.tensor(neighbour),
         )
 
-    def _framed(self, photo: int, key: int) -> Framed:
-        """The photo with its stylized copy and keypoints, where there are any."""
-        if photo == FILLER:
-            return blank(self.photo_size)
-        name, pixels = self.index.names[photo], self.index.load(photo)
-        styled = None if self.styles is None else self.styles.of(name, self.index.sizes[photo])
-        keypoints = None if self.keypoints is None else self.keypoints.of(name)
-        return frame(pixels, self.photo_size, key, styled, keypoints)
+    def key(self, draw: int, photo: int) -> int:
+        """The key of a sample's random numbers."""
+        return key_of(self.seed, draw, photo)
 
-    def _framed_alone(self, photo: int, key: int) -> Framed:
-        return blank(self.photo_size) if photo == FILLER else frame(self.index.load(photo), self.photo_size, key)
+    def neighbour_key(self, draw: int, photo: int) -> int:
+        """The key by which a sample's neighbour is cropped."""
+        return key_of(self.seed, draw, photo, "neighbour")
 
-    def _neighbour(self, draw: int, photo: int) -> int:
+    def neighbour(self, draw: int, photo: int) -> int:
+        """The neighbour that a sample brings, or -1."""
         if self.neighbours is None or photo == FILLER:
             return FILLER
         candidates = [int(number) for number in self.neighbours[photo] if number >= 0]
@@ -128,15 +131,27 @@ class PhotoDataset(Dataset[PhotoBatch]):
             return FILLER
         return candidates[key_of(self.seed, draw, photo, "which neighbour") % len(candidates)]
 
+    def _framed(self, photo: int, key: int) -> Framed:
+        """The photo with its stylized copy and keypoints, where there are any."""
+        if photo == FILLER:
+            return blank(self.photo_size)
+        name, decoded = self.index.names[photo], self.load(photo)
+        styled = None if self.styles is None else self.styles.of(name, self.index.sizes[photo])
+        keypoints = None if self.keypoints is None else self.keypoints.of(name)
+        return frame(decoded, self.photo_size, key, styled, keypoints)
+
+    def _framed_alone(self, photo: int, key: int) -> Framed:
+        return blank(self.photo_size) if photo == FILLER else frame(self.load(photo), self.photo_size, key)
+
     def _styled_pixels(self, styled: Pixels | None) -> Tensor:
         if self.styles is None:
             return _UNUSED
         return _channels_first(blank(self.photo_size).pixels if styled is None else styled)
 
 
-def collate(rows: Sequence[PhotoBatch]) -> PhotoBatch:
-    """Stacks samples of a `PhotoDataset` to a batch: every field gets a leading B."""
-    return PhotoBatch(*map(torch.stack, zip(*rows, strict=True)))
+def collate(rows: Sequence[Row]) -> Row:
+    """Stacks samples, named tuples of tensors such as `PhotoBatch`, to a batch: every field gets a leading B."""
+    return type(rows[0])(*map(torch.stack, zip(*rows, strict=True)))
 
 
 _UNUSED = torch.zeros(3, 0, 0, dtype=torch.uint8)

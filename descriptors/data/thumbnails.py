@@ -1,6 +1,6 @@
 """Whole photos shrunk to one square size, for global descriptors and pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from descriptors.data.decoding import Pixels
+from descriptors.data.decoding import Decoded, Pixels
+from descriptors.data.loading import PhotoLoader
 from descriptors.data.photo_index import PhotoIndex
 
 
@@ -24,16 +25,20 @@ class Thumbnails(Dataset[tuple[int, Tensor]]):
         index: all photos.
         photos: the numbers of those wanted.
         side: px.
+        load: gives the photos' pixels, `index.load` at a size of its choice; without it they are decoded whole.
     """
 
-    def __init__(self, index: PhotoIndex, photos: list[int], side: int) -> None:
-        self.index, self.photos, self.side = index, photos, side
+    def __init__(
+        self, index: PhotoIndex, photos: list[int], side: int, load: Callable[[int], Decoded] | None = None
+    ) -> None:
+        self.photos, self.side = photos, side
+        self.load = load or PhotoLoader(index)
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, row: int) -> tuple[int, Tensor]:
-        pixels = thumbnail(self.index.load(self.photos[row]), self.side)
+        pixels = thumbnail(self.load(self.photos[row]).pixels, self.side)
         return self.photos[row], torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from descriptors.data.folder import index_folder
 from descriptors.data.photo_index import PhotoIndex
+from descriptors.data.sources import index_photos
 from descriptors.evaluation.settings import check_device
 from descriptors.evaluation.sizes import MIN_SIDE_PX
 from descriptors.schema import DataSettings, MinerSettings
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments, output)
     output.parent.mkdir(parents=True, exist_ok=True)
     descriptor = global_descriptor(arguments.weights, arguments.side, arguments.device)
-    index = index_folder(arguments.folder, MIN_SIDE_PX, arguments.cache, arguments.folders_are_scenes)
+    index = index_photos(arguments.folder, MIN_SIDE_PX, arguments.cache, arguments.folders_are_scenes)
     if len(set(index.scenes)) < 2:
         raise ValueError(f"{index.root}: photos of one place only ({len(index)}) have no neighbours; add others.")
     percentile = arguments.look_alike_percentile

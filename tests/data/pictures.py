@@ -6,12 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from descriptors.data.decoding import Decoded
 from descriptors.data.photo_index import Photo, PhotoIndex
 
 
 def noise(size, seed=0):
     """(h, w, 3) uint8, no pixel black."""
     return np.random.default_rng(seed).integers(1, 256, (*size, 3), dtype=np.uint8)
+
+
+def whole(pixels):
+    """A photo decoded at its full size."""
+    return Decoded(pixels, pixels.shape[:2])
 
 
 def encoded(image, file_format, **options):

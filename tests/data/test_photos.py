@@ -15,11 +15,11 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from descriptors.batch import PhotoBatch
-from descriptors.data import folder
+from descriptors.data import indexing
 from descriptors.data.framing import frame
 from descriptors.data.photos import FILLER, PhotoDataset, collate, find_photos, index_folder, split
 from descriptors.randomness import key_of
-from tests.data.pictures import listed, noise
+from tests.data.pictures import listed, noise, whole
 
 SIX = {f"{letter}.png": (40, 60) for letter in "abcdef"}
 
@@ -102,9 +102,9 @@ def test_a_second_start_decodes_only_what_is_new_or_changed(photo_folder, monkey
     root = photo_folder(SIX)
     first = indexed(root)
     decoded = []
-    decode_bytes = folder.decode_bytes
+    decode_bytes = indexing.decode_bytes
     monkeypatch.setattr(
-        folder, "decode_bytes", lambda data, path: decoded.append(path.name) or decode_bytes(data, path)
+        indexing, "decode_bytes", lambda data, path: decoded.append(path.name) or decode_bytes(data, path)
     )
     assert indexed(root) == first
     assert decoded == []
@@ -242,7 +242,7 @@ sides = st.integers(1, 90)
 @given(height=sides, width=sides, side=st.integers(8, 64), key=st.integers(-(2**63), 2**63 - 1))
 def test_a_photo_is_never_enlarged_and_what_is_missing_is_black_at_the_right_and_bottom(height, width, side, key):
     pixels = noise((height, width))
-    framed = frame(pixels, side, key)
+    framed = frame(whole(pixels), side, key)
     assert framed.pixels.shape == (side, side, 3)
     assert framed.size == (min(height, side), min(width, side))
     photo = framed.pixels[: framed.size[0], : framed.size[1]]
@@ -264,7 +264,7 @@ def _is_part(part, whole):
 def test_the_shorter_side_is_shrunk_to_between_1_and_1_3_times_the_square():
     ramp = np.zeros((400, 600, 3), np.uint8)
     ramp[:, :, 0] = (np.arange(400) / 400 * 255)[:, None]
-    slopes = [np.polyfit(np.arange(100), frame(ramp, 100, key).pixels[:, 50, 0], 1)[0] for key in range(40)]
+    slopes = [np.polyfit(np.arange(100), frame(whole(ramp), 100, key).pixels[:, 50, 0], 1)[0] for key in range(40)]
     shorter = 255 / np.asarray(slopes)  # px that the whole ramp spans after shrinking
     assert 99 < shorter.min() < 108
     assert 122 < shorter.max() < 131
@@ -276,7 +276,7 @@ def test_a_stored_keypoint_stays_on_its_dot(key):
     places = [(41.5, 60.5), (200.0, 151.0), (390.0, 33.5), (120.5, 260.0)]
     for number, (x, y) in enumerate(places):
         pixels[int(np.ceil(y - 6)) : int(y + 6) + 1, int(np.ceil(x - 6)) : int(x + 6) + 1] = 60 * (number + 1)
-    framed = frame(pixels, 128, key, keypoints=np.array(places))
+    framed = frame(whole(pixels), 128, key, keypoints=np.array(places))
     gray = framed.pixels[:, :, 0].astype(int)
     for x, y in framed.keypoints:
         if not (8 <= x < 120 and 8 <= y < 120):
@@ -290,7 +290,7 @@ def test_a_stored_keypoint_stays_on_its_dot(key):
 
 def test_keypoints_of_an_uncropped_photo_keep_their_places_and_those_outside_are_dropped():
     keypoints = np.array([[0, 0], [29, 19], [10.25, 3.5], [-0.5, 4], [29.5, 4], [4, 19.5]])
-    framed = frame(noise((20, 30)), 32, 5, keypoints=keypoints)
+    framed = frame(whole(noise((20, 30))), 32, 5, keypoints=keypoints)
     np.testing.assert_allclose(framed.keypoints, keypoints[:3], atol=1e-5)
 
 
@@ -392,7 +392,7 @@ def test_neighbours_are_drawn_from_the_valid_entries_each_in_its_turn(index):
 
 def test_a_neighbour_has_its_own_crop_of_its_own_photo(index):
     row = PhotoDataset(index, 32, seed=1, neighbours=torch.full((8, 1), 5))[3, 2]
-    expected = frame(index.load(5), 32, key_of(1, 3, 2, "neighbour"))
+    expected = frame(whole(index.load(5)), 32, key_of(1, 3, 2, "neighbour"))
     np.testing.assert_array_equal(row.neighbour_pixels.permute(1, 2, 0), expected.pixels)
     assert row.neighbour_size.tolist() == list(expected.size)
 
