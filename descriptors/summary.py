@@ -39,7 +39,7 @@ def start_summary(experiment: Experiment, data: PairDataModule, module: Descript
 def _dataset(experiment: Experiment, data: PairDataModule) -> dict[str, Any]:
     index = data.index
     return {
-        "source": experiment.data.root or "bundled with scikit-image and scikit-learn",
+        "source": experiment.data.root or "bundled with scikit-image and scikit-learn (tiles of photographs)",
         "photos": len(index),
         "train": len(data.train_photos),
         "held_out": len(data.held_out),
@@ -55,6 +55,12 @@ def _notes(experiment: Experiment, data: PairDataModule, module: DescriptorModul
         f"Validation: {experiment.validation.pairs} fixed pairs of {len(data.held_out)} held-out photos against "
         f"{len(data.gallery_draws())} gallery crops; intervals are 95 %, over photos."
     ]
+    scenes = len({data.index.scenes[photo] for photo in data.held_out})
+    if scenes < len(data.held_out):
+        notes.append(
+            f"The {len(data.held_out)} held-out photos show {scenes} scene(s): photos of one scene are alike, so "
+            "intervals over photos are narrower than over scenes."
+        )
     if isinstance(module.miner, RetrievalMiner) and len(data.index) < FEW_PHOTOS:
         notes.append(
             f"{len(data.index)} photos are fewer than {FEW_PHOTOS}: retrieval-guided mining is shown, not proven."

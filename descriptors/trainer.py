@@ -173,7 +173,7 @@ def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
         folder.mkdir(parents=True, exist_ok=True)
     mode = mode_of()
     log.info("Weights & Biases: %s, files in %s", mode, folder / "wandb")
-    return WandbLogger(
+    logger = WandbLogger(
         project="descriptors",
         group=experiment.name,
         name=folder.name,
@@ -181,3 +181,5 @@ def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
         mode=mode,
         config=to_plain(experiment),
     )
+    logger._wandb_init.pop("anonymous", None)  # Lightning names it even unset, and wandb warns of whoever names it
+    return logger

@@ -85,6 +85,7 @@ def _largest_model(database: Path, written: Path) -> pycolmap.Reconstruction | N
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac = ransac(verification.ransac)
     options = pycolmap.IncrementalPipelineOptions(random_seed=SEED, num_threads=1, extract_colors=False)
+    options.structure_less_registration_fallback = False  # minutes of trials on photos that share no point; hloc's way
     written.mkdir()
     with quiet():
         pycolmap.geometric_verification(database, two_view_geometry_options=verification)
