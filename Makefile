@@ -48,6 +48,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_decoding
+	$(BIN)/python -m tests.bench_neighbours
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -156,6 +156,10 @@ class PairDataModule(LightningDataModule):
             digest.update(content.encode())
         return digest.hexdigest()
 
+    def retrieval_key(self) -> str:
+        """What the thumbnails of `retrieval_batches` depend on; decoding moves them by a gray level."""
+        return f"{self.content_hash()}-{self.load.least_side}"
+
     def _reached(self) -> int:
         return 0 if self.trainer is None else self.trainer.global_step * self.accumulate
 

@@ -10,6 +10,11 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch.nn import functional
 
+from descriptors.distributed import gather
+from descriptors.mining.similar_photos import STRIPE, most_similar
+
+GATHERED = 4096  # rows a message: the ranks' tables are never all in memory at once
+
 Encoder = Callable[[Tensor], Tensor]  # (B, 3, S, S) float in [0, 1] -> (B, C) or (B, C, h, w)
 
 
@@ -31,20 +36,36 @@ def generalised_mean(features: Tensor, power: float = 3.0) -> Tensor:
 def describe_photos(batches: Iterable[tuple[Tensor, Tensor]], encode: Encoder, photos: int) -> Tensor:
     """One global descriptor a photo, (photos, C) float on the batches' device; rows never met stay nan.
 
+    A call of all ranks, each with batches of its own photos; all get the rows of all.
+
     Args:
         batches: (photo numbers (B,) int64, pixels (B, 3, S, S) float in [0, 1]).
         encode: the global descriptor; a feature map is pooled by GeM.
         photos: number of rows.
+
+    Raises:
+        ValueError: this rank has no photo.
     """
-    table: Tensor | None = None
+    numbers, rows = [], []
     for number, pixels in batches:
         features = encode(pixels)
-        pooled = generalised_mean(features) if features.ndim == 4 else features.float()
-        if table is None:
-            table = torch.full((photos, pooled.shape[1]), torch.nan, device=pooled.device)
-        table[number] = pooled
-    if table is None:
-        raise ValueError("there is no photo to describe: the training set is empty.")
+        rows.append(generalised_mean(features) if features.ndim == 4 else features.float())
+        numbers.append(number.to(rows[-1].device))
+    if not rows:
+        raise ValueError("there is no photo to describe: the training set is empty, or has fewer photos than ranks.")
+    return _of_all_ranks(torch.cat(numbers), torch.cat(rows), photos)
+
+
+def _of_all_ranks(number: Tensor, rows: Tensor, photos: int) -> Tensor:
+    """(photos, C) table of the ranks' rows, gathered in parts of one shape; a part's empty slots have the number -1."""
+    table = rows.new_full((photos, rows.shape[1]), torch.nan)
+    most = int(gather(torch.tensor([len(number)], device=rows.device)).max())
+    for start in range(0, most, GATHERED):
+        part = slice(start, min(start + GATHERED, most))
+        missing = part.stop - part.start - len(number[part])
+        numbers = gather(functional.pad(number[part], (0, missing), value=-1))
+        gathered = gather(functional.pad(rows[part], (0, 0, 0, missing)))
+        table[numbers[numbers >= 0]] = gathered[numbers >= 0]
     return table
 
 
@@ -52,7 +73,7 @@ def describe_photos(batches: Iterable[tuple[Tensor, Tensor]], encode: Encoder, p
 class Candidates:
     """The photos of other scenes most alike each photo, most alike first, before look-alikes are left out."""
 
-    index: Tensor  # (photos, m) int64 photo numbers
+    index: Tensor  # (photos, m) int64 photo numbers, -1 where there is none
     similarity: Tensor  # (photos, m) cosine of mean-centred global descriptors; -inf where there is none
     ceiling: float  # those more alike than this may show the same place
 
@@ -68,7 +89,7 @@ class Candidates:
 
 
 def find_neighbours(
-    described: Tensor, scene: Tensor, count: int, look_alike_percentile: float = 99.0, chunk: int = 1024
+    described: Tensor, scene: Tensor, count: int, look_alike_percentile: float = 99.0, chunk: int = STRIPE
 ) -> NeighbourTable:
     """The `count` photos most alike each photo, of the candidates that `find_candidates` does not refuse.
 
@@ -84,7 +105,7 @@ def find_neighbours(
 
 
 def find_candidates(
-    described: Tensor, scene: Tensor, count: int, look_alike_percentile: float = 99.0, chunk: int = 1024
+    described: Tensor, scene: Tensor, count: int, look_alike_percentile: float = 99.0, chunk: int = STRIPE
 ) -> Candidates:
     """The 2 x `count` photos most alike each photo, by cosine of mean-centred global descriptors.
 
@@ -97,22 +118,24 @@ def find_candidates(
         scene: (photos,) int64; equal numbers show one place.
         count: n.
         look_alike_percentile: 100 refuses nothing.
-        chunk: query rows at once; memory is O(chunk x photos).
+        chunk: photos compared with as many at once.
+
+    The search is exact and a call of all ranks, which share it; equal similarities come by photo number.
     """
-    known = described.isfinite().all(1)
-    centred = described.where(known[:, None], 0.0) - described[known].mean(0)
-    unit = functional.normalize(centred, dim=1) * known[:, None]
-    similarity, index = _top_similar(unit, known, scene, min(2 * count, len(described)), chunk)
+    known = described.isfinite().all(1).nonzero()[:, 0]
+    unit = described[known].float()
+    unit = functional.normalize(unit.sub_(unit.mean(0)), dim=1)
+    similarity, index = _spread(known, *most_similar(unit, scene[known], min(2 * count, len(scene)), chunk), len(scene))
     return Candidates(index, similarity, float(_ceiling(similarity[:, 0], look_alike_percentile)))
 
 
-def _top_similar(unit: Tensor, known: Tensor, scene: Tensor, count: int, chunk: int) -> tuple[Tensor, Tensor]:
-    parts = []
-    for rows in torch.arange(len(unit), device=unit.device).split(chunk):
-        similarity = unit[rows] @ unit.T
-        refused = (scene[rows, None] == scene[None]) | ~known[None] | ~known[rows, None]
-        parts.append(similarity.masked_fill_(refused, -torch.inf).topk(count, dim=1))
-    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+def _spread(known: Tensor, similarity: Tensor, index: Tensor, photos: int) -> tuple[Tensor, Tensor]:
+    """From numbers among the known photos to photo numbers; rows of unknown photos are empty."""
+    wide = similarity.new_full((photos, similarity.shape[1]), -torch.inf)
+    numbers = index.new_full(wide.shape, -1)
+    wide[known] = similarity
+    numbers[known] = known[index.clamp_min(0)].where(index >= 0, -1)
+    return wide, numbers
 
 
 def _ceiling(nearest: Tensor, percentile: float) -> Tensor:

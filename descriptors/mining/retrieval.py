@@ -1,10 +1,7 @@
 """Coarse to fine: photos that a global descriptor says look alike join the pool before keypoints are mined."""
 
 import hashlib
-import logging
-import os
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import torch
@@ -14,9 +11,8 @@ from torch import Tensor
 from descriptors.batch import Described
 from descriptors.distributed import gather, rank, world_size
 from descriptors.mining.in_batch import InBatchMiner
+from descriptors.mining.neighbour_files import read_table, write_table
 from descriptors.mining.neighbours import NeighbourTable, describe_photos, find_neighbours
-
-log = logging.getLogger(__name__)
 
 
 class NeighbourSource(Protocol):
@@ -29,8 +25,8 @@ class NeighbourSource(Protocol):
     def retrieval_batches(self, device: torch.device, rank: int, ranks: int) -> Any:
         """Every `ranks`-th training photo from the `rank`-th on, as (numbers, pixels) batches on the device."""
 
-    def content_hash(self) -> str:
-        """Hash of the training photos' contents and of the size they are described at."""
+    def retrieval_key(self) -> str:
+        """What the pixels of `retrieval_batches` depend on: the photos, their split, size and way of decoding."""
 
 
 class RetrievalMiner(InBatchMiner):
@@ -125,7 +121,7 @@ class RetrievalMiner(InBatchMiner):
     def _refresh(self, source: NeighbourSource, module: LightningModule, step: int) -> None:
         table = self._table_for(source, module, keep=step == 0 or self.encoder is not None)
         source.neighbours.copy_(table.index)
-        self._table, self._place = table.index.clone(), table.place.clone()
+        self._table, self._place = table.index, table.place
         self.left_out = table.left_out
         self.refreshed_at_step = step
 
@@ -133,13 +129,13 @@ class RetrievalMiner(InBatchMiner):
         encoder: Any = module.network if self.encoder is None else self.encoder.to(module.device)
         folder = self.cache_dir if keep else None  # a network half trained is never met again
         path = folder and folder / f"neighbours-{self._key(source, encoder)}.pt"
-        stored = _read(path) if path else None
+        stored = read_table(path, *source.neighbours.shape) if path else None
         if world_size() > 1:  # all ranks must take the same branch: the building gathers
             stored = stored if bool(gather(torch.tensor([stored is not None], device=module.device)).all()) else None
         if stored is None:
             stored = self._build(source, module, encoder)
             if path and rank() == 0:
-                _write(path, stored)
+                write_table(path, stored)
         return stored
 
     def _build(self, source: NeighbourSource, module: LightningModule, encoder: Any) -> NeighbourTable:
@@ -147,16 +143,14 @@ class RetrievalMiner(InBatchMiner):
         was_training = encoder.training
         encoder.eval()
         batches = source.retrieval_batches(module.device, rank(), world_size())
-        local = describe_photos(batches, encode, len(source.neighbours))
+        described = describe_photos(batches, encode, len(source.neighbours))
         encoder.train(was_training)
-        described = gather(local[None]).nan_to_num(-torch.inf).amax(0)  # every photo was met by exactly one rank
-        described = described.masked_fill(described == -torch.inf, torch.nan)
         scene = source.scenes.to(module.device)
         table = find_neighbours(described, scene, source.neighbours.shape[1], self.look_alike_percentile)
         return NeighbourTable(table.index.cpu(), table.place.cpu(), table.left_out)
 
     def _key(self, source: NeighbourSource, encoder: torch.nn.Module) -> str:
-        digest = hashlib.blake2b(source.content_hash().encode(), digest_size=12)
+        digest = hashlib.blake2b(source.retrieval_key().encode(), digest_size=12)
         digest.update(repr((self.neighbours, self.look_alike_percentile)).encode())
         for name, value in encoder.state_dict().items():
             digest.update(name.encode())
@@ -172,24 +166,3 @@ def _source(trainer: Trainer) -> NeighbourSource:
             "PairDataModule(..., neighbours=5)."
         )
     return source  # type: ignore[no-any-return]
-
-
-def _read(path: Path) -> NeighbourTable | None:
-    try:
-        stored = torch.load(path, weights_only=True)
-        return NeighbourTable(stored["index"], stored["place"], int(stored["left_out"]))
-    except FileNotFoundError:
-        return None
-    except (OSError, RuntimeError, KeyError, EOFError, ValueError, UnpicklingError) as error:
-        log.warning("%s can't be read (%s); the neighbour table is built again.", path, error)
-        return None
-
-
-def _write(path: Path, table: NeighbourTable) -> None:
-    aside = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"index": table.index, "place": table.place, "left_out": table.left_out}, aside)
-        aside.replace(path)
-    except (OSError, RuntimeError) as error:
-        log.warning("%s can't be written (%s); the next run builds the neighbour table again.", path, error)
