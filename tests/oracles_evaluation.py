@@ -103,3 +103,13 @@ def opencv_rootsift_mma(root, sequences, count, max_side):
 
     numbers = {name: sorted(int(path.name[4:]) for path in (root / name).glob("H_1_*")) for name in sequences}
     return {name: np.array([pair(root / name, number) for number in of]) for name, of in numbers.items()}
+
+
+def cluster_bootstrap(statistic, strata, draws):
+    """The figure on every resample: `draws` names the clusters drawn, a stratum is a list of (cluster, value)."""
+    figures = []
+    for drawn in draws:
+        parts = [[value for name in drawn for own, value in stratum if own == name] for stratum in strata]
+        found = [float(statistic(np.array(values))) for values in parts if values]
+        figures.append(sum(found) / len(found))
+    return figures

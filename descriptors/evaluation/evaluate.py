@@ -34,7 +34,7 @@ class Evaluation:
         return {"rows": [row.as_dict() for row in self.rows], "settings": settings, "failures": self.failures}
 
 
-def evaluate(describers: Sequence[str], protocol: str, data: Path | None = None, **settings: Any) -> list[Row]:
+def evaluate(describers: Sequence[str], protocol: str, data: Path | str | None = None, **settings: Any) -> list[Row]:
     """The rows of `measure`; `settings` are the other fields of `Settings`, the protocol's own where left out.
 
     Args:
@@ -47,7 +47,7 @@ def evaluate(describers: Sequence[str], protocol: str, data: Path | None = None,
     if data is None and protocol_of(protocol).layout:
         raise ValueError(f"protocol '{protocol}' needs data: a folder in {protocol_of(protocol).layout}.")
     whole = completed(protocol, settings if data is not None else {"name": protocol, **settings})
-    return measure(Settings(describers=describers, data=data or Path(), **whole)).rows
+    return measure(Settings(describers=describers, data=Path(data or ""), **whole)).rows
 
 
 def measure(settings: Settings, pictures: Path | None = None) -> Evaluation:

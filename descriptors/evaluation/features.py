@@ -80,7 +80,7 @@ class FeatureStore:
         stored = read(path, key, (*LAYOUT, "descriptors"))
         if stored is not None:
             return Features(_as_keypoints(stored), np.ascontiguousarray(stored["descriptors"].T), None)
-        computed = _described(image, self._keypoints(image, key), describer)
+        computed = described(image, self._keypoints(image, key), describer)
         write(path, key, {**_arrays(computed.keypoints), "descriptors": computed.descriptors.T})
         return computed
 
@@ -94,10 +94,37 @@ class FeatureStore:
         stored = read(path, key, tuple(LAYOUT))
         if stored is not None:
             return _as_keypoints(stored)
-        with _blamed(f"detector {self.detector.name}"):
-            found = self.detector.detect(image, self._count)
+        found = detected(image, self.detector, self._count)
         write(path, key, _arrays(found))
         return found
+
+
+def detected(image: Image, detector: Detector, count: int) -> Keypoints:
+    """The detector's best `count` keypoints (0: all).
+
+    Raises:
+        UnmeasurableError: it failed on this image.
+    """
+    with _blamed(f"detector {detector.name}"):
+        return detector.detect(image, count)
+
+
+def described(image: Image, keypoints: Keypoints, describer: Describer) -> Features:
+    """What a describer says of keypoints.
+
+    Raises:
+        UnmeasurableError: it failed on this image, or gave what are no descriptors.
+    """
+    start = time.perf_counter()
+    with _blamed(describer.name):
+        descriptors = describer.describe(image, keypoints)
+    seconds = time.perf_counter() - start
+    if descriptors.ndim != 2 or len(descriptors) != len(keypoints):
+        shape = tuple(descriptors.shape)
+        raise UnmeasurableError(f"{describer.name}: gave descriptors of shape {shape} for {len(keypoints)} keypoints.")
+    if not np.isfinite(descriptors).all():
+        raise UnmeasurableError(f"{describer.name}: gave descriptors that are not finite.")
+    return Features(keypoints, descriptors, seconds)
 
 
 def content_hash(image: Image) -> str:
@@ -149,19 +176,6 @@ def _write_checked(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
         group.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
     else:
         group.create_dataset(name, data=values)
-
-
-def _described(image: Image, keypoints: Keypoints, describer: Describer) -> Features:
-    start = time.perf_counter()
-    with _blamed(describer.name):
-        descriptors = describer.describe(image, keypoints)
-    seconds = time.perf_counter() - start
-    if descriptors.ndim != 2 or len(descriptors) != len(keypoints):
-        shape = tuple(descriptors.shape)
-        raise UnmeasurableError(f"{describer.name}: gave descriptors of shape {shape} for {len(keypoints)} keypoints.")
-    if not np.isfinite(descriptors).all():
-        raise UnmeasurableError(f"{describer.name}: gave descriptors that are not finite.")
-    return Features(keypoints, descriptors, seconds)
 
 
 @contextmanager

@@ -44,6 +44,24 @@ def mutual_nearest(first: Tensor, second: Tensor, ratio: float | None = None, ro
     return torch.stack([row[mutual], nearest[mutual]], 1)
 
 
+def matched_rows(
+    first: NDArray[np.float32], second: NDArray[np.float32], device: str, ratio: float | None = None
+) -> NDArray[np.int64]:
+    """`mutual_nearest` of descriptors as they are kept, computed on a device.
+
+    Args:
+        first: (N, D) unit rows.
+        second: (M, D) unit rows.
+        device: where similarities are computed.
+        ratio: of the ratio test, if there is one.
+
+    Returns:
+        (K, 2) row in `first` and row in `second`.
+    """
+    one, two = (torch.from_numpy(np.ascontiguousarray(rows)).to(device) for rows in (first, second))
+    return np.asarray(mutual_nearest(one, two, ratio).cpu().numpy(), np.int64)
+
+
 def _passes_ratio(similarity: Tensor, ratio: float | None) -> Tensor:
     """(N,) bool; distances of unit rows are sqrt(2 - 2 s)."""
     if ratio is None or similarity.shape[1] < 2:

@@ -50,6 +50,7 @@ class Protocol:
     fixed: Mapping[str, float | None] = field(default_factory=dict)  # settings of its definition; None: unset
     usual: Mapping[str, float] = field(default_factory=dict)  # settings where the user names none
     options: Mapping[str, float | str] = field(default_factory=dict)  # settings of its own, with what they usually are
+    size: str = ""  # of images, in words, where the settings alone do not say it
     macro: bool = False  # the row of all samples is the mean of its groups' figures
     notes: Callable[[Settings], Sequence[str]] = no_notes  # sentences on this data that a reader of the rows must know
     pictures: Callable[[Instruments, Samples], Pictures] = no_pictures

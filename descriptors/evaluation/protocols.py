@@ -1,5 +1,6 @@
 """The table of protocols, and the settings that each brings along."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,7 +57,8 @@ def completed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings given (None: not given), with the protocol's own for the rest.
 
     Raises:
-        ValueError: the protocol is unknown, fixes a setting at another value, or has no such option.
+        ValueError: the protocol is unknown, fixes a setting at another value, has no such option, or an option is no
+            finite number where it has to be one.
     """
     protocol = protocol_of(name)
     said = {key: value for key, value in given.items() if value is not None}
@@ -80,6 +82,9 @@ def _options(name: str, protocol: Protocol, given: Mapping[str, Any]) -> dict[st
 def _like(key: str, value: Any, usual: float | str) -> float | str:
     """The value as the type of what it usually is."""
     try:
-        return type(usual)(value)
-    except ValueError as error:
+        found = type(usual)(value)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"option {key} = {value} is not a number as {usual} is.") from error
+    if not isinstance(found, str) and not math.isfinite(found):
+        raise ValueError(f"option {key} = {value} is not finite; it is usually {usual}.")
+    return found

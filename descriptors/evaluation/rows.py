@@ -1,18 +1,16 @@
 """What came out: samples (a pair, a query) with their figures, and the rows that sum up sets of them."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from descriptors.evaluation.intervals import percentile_interval, resamples
+from descriptors.evaluation.intervals import Statistic, Stratum, bootstrap, percentile_interval
 
 Numbers = NDArray[np.float64]
-Statistic = Callable[[Numbers], Numbers]  # (..., S) -> (...)
 
 ALL = "all"
 
@@ -29,6 +27,7 @@ class Measure:
     name: str  # "mma@3": in JSON it stands as {"mma": {"3": ...}}
     value: str  # which of the samples' values it sums up
     statistic: Statistic = mean
+    interval: bool = True  # False of a figure of one model of all samples, which other samples say nothing about
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Sample:
     matches: int | None = None  # None where the protocol counts none
     seconds: Sequence[float] = ()  # of the images described afresh
     failure: str | None = None
+    cluster: str | None = None  # of samples that are alike: its sequence, its query; None where it is like no other
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,12 @@ class Row:
     protocol: str
     data: str  # the folder's name
     set: str  # all, or a group: illumination (sequences i_*), viewpoint (v_*), ...
-    counts: dict[str, float]  # "pairs" or "queries"; "keypoints", mean an image; "matches", mean a pair
+    counts: dict[
+        str, float
+    ]  # "pairs" or "queries"; means of what was described: "keypoints" an image, "matches" a pair
     measures: dict[str, float]  # "mma@3", ...; those that apply to the set
-    intervals: dict[str, list[float]]  # the same names -> [low, high], 95 % bootstrap over the samples
-    failures: int
+    intervals: dict[str, list[float]]  # the same names -> [low, high], 95 % bootstrap over clusters of samples
+    failures: int  # pairs or queries
     ms_per_image: float | None  # mean time to describe an image; None where all came from the cache
 
     def as_dict(self) -> dict[str, Any]:
@@ -100,41 +102,79 @@ def _finite(value: float) -> float | None:
 def _row(describer: str, name: str, strata: Sequence[Sequence[Sample]], summing: Summing) -> Row:
     samples = [one for stratum in strata for one in stratum]
     seconds = [value for one in samples for value in one.seconds]
-    figures = {measure.name: figure for measure in summing.measures if (figure := _figure(measure, strata)) is not None}
+    figures, intervals = _figures(summing.measures, strata)
     return Row(
         describer=describer,
         protocol=summing.protocol,
         data=summing.data,
         set=name,
         counts=_counts(samples, summing.unit),
-        measures={name: value for name, (value, _) in figures.items()},
-        intervals={name: list(interval) for name, (_, interval) in figures.items()},
-        failures=sum(one.failure is not None for one in samples),
+        measures=figures,
+        intervals=intervals,
+        failures=sum(any(one.failure is not None for one in unit) for unit in _units(samples)),
         ms_per_image=1000 * float(np.mean(seconds)) if seconds else None,
     )
 
 
 def _counts(samples: Sequence[Sample], unit: str) -> dict[str, float]:
+    """How many units, and means over those that were described: a pair without features has no number of matches."""
     keypoints = {image: count for one in samples for image, count in one.keypoints.items()}
-    matches = [one.matches for one in samples if one.matches is not None]
-    counts: dict[str, float] = {unit: len(samples)}
+    matches = [one.matches for one in samples if one.matches is not None and one.keypoints]
+    counts: dict[str, float] = {unit: len(_units(samples))}
     counts["keypoints"] = float(np.mean(list(keypoints.values()))) if keypoints else 0.0
-    return counts | ({"matches": float(np.mean(matches))} if matches else {})
+    if any(one.matches is not None for one in samples):
+        counts["matches"] = float(np.mean(matches)) if matches else 0.0
+    return counts
 
 
-def _figure(measure: Measure, strata: Sequence[Sequence[Sample]]) -> tuple[float, tuple[float, float]] | None:
-    """The mean over strata of the statistic, and its interval with samples redrawn inside their stratum.
-
-    Of the samples that have the value; None where none has.
-    """
-    having = [[one.values[measure.value] for one in stratum if measure.value in one.values] for stratum in strata]
-    columns = [np.array(values, np.float64) for values in having if values]
-    if not columns:
-        return None
-    values = [measure.statistic(column) for column in columns]
-    moved = [measure.statistic(column[_redrawn(len(column), number)]) for number, column in enumerate(columns)]
-    with np.errstate(invalid="ignore"):  # of a figure that is inf in some resamples
-        return float(np.mean(values)), percentile_interval(np.mean(moved, 0))
+def _units(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """The pairs or queries, each with its samples: a query that is judged in three ways has three."""
+    units: dict[Hashable, list[Sample]] = {}
+    for place, one in enumerate(samples):
+        units.setdefault(place if one.cluster is None else (one.cluster, one.name), []).append(one)
+    return list(units.values())
 
 
-_redrawn = lru_cache(maxsize=4)(resamples)  # the same for all measures and describers
+def _figures(
+    measures: Sequence[Measure], strata: Sequence[Sequence[Sample]]
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Each measure's mean over strata, with its interval where it has one; without those that no sample has."""
+    alike: dict[Hashable, list[Measure]] = {}  # of the same samples, which are redrawn once
+    for measure in measures:
+        alike.setdefault(tuple(measure.value in one.values for stratum in strata for one in stratum), []).append(
+            measure
+        )
+    figures: dict[str, float] = {}
+    intervals: dict[str, list[float]] = {}
+    for some in alike.values():
+        parts = _strata(some, strata)
+        if parts:
+            figures |= {one.name: _figure(one, parts, number) for number, one in enumerate(some)}
+            intervals |= _intervals(some, parts)
+    names = [measure.name for measure in measures]
+    ordered = {name: figures[name] for name in names if name in figures}
+    return ordered, {name: intervals[name] for name in names if name in intervals}
+
+
+def _strata(measures: Sequence[Measure], strata: Sequence[Sequence[Sample]]) -> list[Stratum]:
+    """The samples that have the measures' values; none of a stratum without any."""
+    having = [[one for one in stratum if measures[0].value in one.values] for stratum in strata]
+    return [
+        Stratum(
+            [np.array([one.values[measure.value] for one in members], np.float64) for measure in measures],
+            [(number, place) if one.cluster is None else one.cluster for place, one in enumerate(members)],
+        )
+        for number, members in enumerate(having)
+        if members
+    ]
+
+
+def _figure(measure: Measure, strata: Sequence[Stratum], number: int) -> float:
+    return float(np.mean([measure.statistic(stratum.columns[number]) for stratum in strata]))
+
+
+def _intervals(measures: Sequence[Measure], strata: Sequence[Stratum]) -> dict[str, list[float]]:
+    wanted = [number for number, measure in enumerate(measures) if measure.interval]
+    parts = [Stratum([one.columns[number] for number in wanted], one.clusters) for one in strata]
+    moved = bootstrap([measures[number].statistic for number in wanted], parts)
+    return {measures[number].name: list(percentile_interval(row)) for number, row in zip(wanted, moved, strict=True)}

@@ -43,10 +43,14 @@ class Settings:
         """What rows and files call the data."""
         return self.name or absolute(self.data).name
 
-    def in_words(self) -> str:
-        """What was measured with, for the reader of a table."""
+    def in_words(self, size: str = "") -> str:
+        """What was measured with, for the reader of a table.
+
+        Args:
+            size: of images, where the protocol has its own; without it `max_side` says it.
+        """
         keypoints = f"at most {self.keypoints} keypoints" if self.keypoints else "all keypoints"
-        size = f"at most {self.max_side} px a side" if self.max_side else "native size"
+        size = size or (f"at most {self.max_side} px a side" if self.max_side else "native size")
         matches = "mutual nearest neighbours" + (f" below ratio {self.ratio:g}" if self.ratio is not None else "")
         options = [f"{name}={value}" for name, value in self.options.items()]
         return ", ".join([f"detector {self.detector}", keypoints, size, matches, *options])

@@ -87,12 +87,22 @@ def load_into(
 def _read(path: Path) -> Tensors:
     if path.suffix == ".safetensors":
         return load_file(path)
-    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    content = _unpickled(path)
     inner = next((content[key] for key in NESTED_UNDER if isinstance(content.get(key), Mapping)), content)
     other = [key for key, value in inner.items() if not isinstance(value, Tensor)]
     if other:
         raise TypeError(f"'{other[0]}' is no tensor")
     return dict(inner)
+
+
+def _unpickled(path: Path) -> Any:
+    """Without torch's own sentences, which advise to run the code in a file that holds more than tensors."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises anything
+        raise TypeError(
+            "it is no torch file of tensors alone; is it a download page, cut short, or a whole checkpoint?"
+        ) from error
 
 
 def _mismatch(tensors: Tensors, own: Mapping[str, Tensor]) -> str | None:

@@ -20,10 +20,12 @@ from descriptors.evaluation.protocols import PROTOCOLS, completed, protocol_of
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.table import WIDTH, text_table, write_csv
 from descriptors.figures.canvas import save
+from descriptors.verbs.assignments import assigned, weight_files
 from descriptors.wandb_login import MODES, Mode, mode_of
 
 CACHE = Path("~/.cache/descriptors/features")
 FAILURES_SHOWN = 10
+BESIDE = (".csv", ".png")  # what is written beside the JSON file
 INDENT = 6 * " "  # of what the help says of a protocol
 
 
@@ -59,19 +61,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures, prints the tables and what failed, writes the files; 0.
+    """Measures, prints the tables and what failed, writes the files after each folder of data; 0.
 
     Raises:
-        ValueError: as `measure`, or no data is named for a protocol that needs some.
+        ValueError: as `measure`, a folder of data is missing, or the JSON file cannot be one.
     """
     asked = _all_settings(arguments)
     mode = None if arguments.wandb is None else mode_of(arguments.wandb_mode)
     with _files(arguments, several=len(asked) > 1) as files:
-        evaluations = [_measured(settings, files) for settings in asked]
-        if files is not None:
-            files.write(evaluations)
-        if arguments.json is not None:
-            print(f"written: {arguments.json}, and beside it the rows as .csv and pictures as .png")
+        evaluations: list[Evaluation] = []
+        for settings in asked:
+            evaluations.append(_measured(settings, files))
+            if files is not None:
+                files.write(evaluations)  # after each folder, so that an error in the next one costs nothing of these
+            if arguments.json is not None:
+                print(f"written: {arguments.json}, and beside it the rows as .csv and pictures as .png", flush=True)
         if files is not None and mode is not None:
             _log(evaluations, files, arguments, mode)
     return 0
@@ -95,7 +99,7 @@ class Files:
         return self.json.with_name(f"{name}.png")
 
     def write(self, evaluations: Sequence[Evaluation]) -> None:
-        """All but the pictures, which are drawn while features are at hand."""
+        """All but the pictures, which are drawn while features are at hand; over what was written before."""
         self.json.write_text(json.dumps(_content(evaluations), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         write_csv([row for one in evaluations for row in one.rows], self.json.with_suffix(".csv"))
         for one in evaluations:
@@ -116,6 +120,9 @@ def _files(arguments: argparse.Namespace, several: bool) -> Iterator[Files | Non
     if arguments.json is not None:
         if arguments.json.is_dir():
             raise ValueError(f"--json {arguments.json} is a folder; name a file in it, e.g. rows.json.")
+        if arguments.json.suffix.lower() in BESIDE:
+            clear = arguments.json.with_suffix(".json").name
+            raise ValueError(f"--json {arguments.json} would be overwritten by what stands beside it; name it {clear}.")
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         yield Files(arguments.json, several)
     elif arguments.wandb is not None:
@@ -134,12 +141,12 @@ def _log(evaluations: Sequence[Evaluation], files: Files, arguments: argparse.Na
 
 
 def _measured(settings: Settings, files: Files | None) -> Evaluation:
-    print(f"{settings.protocol} on {settings.data_name}: {settings.in_words()}", flush=True)
+    protocol = protocol_of(settings.protocol)
+    print(f"{settings.protocol} on {settings.data_name}: {settings.in_words(protocol.size)}", flush=True)
     evaluation = measure(settings, None if files is None else files.pictures(settings.data_name))
     for note in evaluation.notes:
         print(f"note: {note}")
     width = max(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns)
-    protocol = protocol_of(settings.protocol)
     print(text_table(evaluation.rows, protocol.shown, protocol.decimals, width))
     for failure in evaluation.failures[:FAILURES_SHOWN]:
         print(f"failed: {failure['pair']}: {failure['reason']}")
@@ -180,6 +187,9 @@ def _all_settings(arguments: argparse.Namespace) -> list[Settings]:
     if not protocol.layout:
         return [_settings(arguments, Path(), arguments.protocol)]
     folders = list({absolute(path): path for path in arguments.data}.values())
+    missing = [str(folder) for folder in folders if not absolute(folder).exists()]
+    if missing:
+        raise ValueError(f"--data {', '.join(missing)}: there is no such folder; nothing was measured.")
     return [_settings(arguments, folder, name) for folder, name in zip(folders, apart(folders), strict=True)]
 
 
@@ -190,21 +200,9 @@ def _settings(arguments: argparse.Namespace, data: Path, name: str) -> Settings:
         "max_side": arguments.max_side,
         "ratio": arguments.ratio,
         "cache": arguments.cache,
-        "options": dict(_named("--option", word, "shortlist=50") for word in arguments.option),
+        "options": assigned("--option", arguments.option, "KEY=VALUE", "shortlist=50"),
         "device": arguments.device,
     }
-    weights = {
-        weight: Path(file)
-        for weight, file in (_named("--weights", word, "hardnet=checkpoint.pth") for word in arguments.weights)
-    }
+    weights = weight_files(arguments.weights)
     described = {"describers": arguments.describer, "data": data, "name": name, "weights": weights}
     return Settings(**described, **completed(arguments.protocol, given))
-
-
-def _named(flag: str, word: str, example: str) -> tuple[str, str]:
-    name, separator, value = word.partition("=")
-    if not separator or not value:
-        raise ValueError(
-            f"{flag} {word} is not of the form {'NAME=FILE' if 'weights' in flag else 'KEY=VALUE'}, e.g. {example}."
-        )
-    return name, value

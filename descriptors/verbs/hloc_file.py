@@ -3,8 +3,11 @@
 One group a photo, named by its relative path: `keypoints` (N, 2), `scores` (N,), `descriptors` (D, N), all float32, and
 `image_size` (2,) = (width, height). Keypoints are px of the photo, x right, y down, (0, 0) = centre of the first pixel:
 hloc stores them so too, and adds 0.5 when it writes them to a COLMAP database, whose first pixel is centred on
-(0.5, 0.5). `keypoints` carries hloc's attribute `uncertainty`: px of the photo that one px of the image it was found in
-spans. Attributes of the file say what made it; a group's `content` is the hash of the photo's bytes.
+(0.5, 0.5). OpenCV's SIFT places keypoints about 0.25 px too far right and down, px of the image it looks at; nothing
+corrects that.
+
+`keypoints` carries hloc's attribute `uncertainty`: px of the photo that one px of the image it was found in spans.
+Attributes of the file say what made it; a group's `content` is the hash of the photo's bytes.
 """
 
 import errno

@@ -1,7 +1,6 @@
 """Local features of a photo at the size a command asks for: what `extract` and `match` share."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,10 @@ from numpy.typing import NDArray
 from descriptors.data.decoding import Pixels
 from descriptors.evaluation.describers import BASELINES, Descriptors, describer_of
 from descriptors.evaluation.detectors import DETECTORS, Keypoints, detector_of
+from descriptors.evaluation.features import described, detected
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError, check_size, shrink
+from descriptors.verbs.assignments import weight_files
 
 MAX_SIDE_PX = 1600
 
@@ -62,14 +63,14 @@ class FeatureExtractor:
         """The features of (H, W, 3) uint8 RGB.
 
         Raises:
-            UnmeasurableError: the photo, called `name`, is too small or can't be described.
+            UnmeasurableError: the photo, called `name`, is too small, or detector or describer failed on it.
         """
         image, scaling = shrink(photo, self.settings.max_side)
         check_size(image, name)
-        keypoints = self.detector.detect(image, self.settings.keypoints)
         try:
-            descriptors = self.describer.describe(image, keypoints)
-        except ValueError as error:
+            keypoints = detected(image, self.detector, self.settings.keypoints)
+            descriptors = described(image, keypoints, self.describer).descriptors
+        except UnmeasurableError as error:
             raise UnmeasurableError(f"{name} cannot be described ({error})") from error
         to_photo = np.asarray(np.linalg.inv(scaling), np.float64)
         return LocalFeatures(keypoints, descriptors, to_photo, (photo.shape[1], photo.shape[0]))
@@ -121,14 +122,6 @@ def settings_of(arguments: argparse.Namespace, data: Path, ratio: float | None =
         keypoints=arguments.keypoints,
         max_side=arguments.max_side,
         ratio=ratio,
-        weights=_files(arguments.weights),
+        weights=weight_files(arguments.weights),
         device=arguments.device,
     )
-
-
-def _files(words: Sequence[str]) -> dict[str, Path]:
-    for word in words:
-        name, _, file = word.partition("=")
-        if not name or not file:
-            raise ValueError(f"--weights {word} is not of the form NAME=FILE, e.g. hardnet=checkpoint.pth.")
-    return {word.partition("=")[0]: Path(word.partition("=")[2]) for word in words}

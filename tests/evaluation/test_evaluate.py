@@ -78,6 +78,20 @@ def test_a_row_of_two_pairs_by_hand():
     assert viewpoint.ms_per_image == pytest.approx(20)
 
 
+def test_means_are_over_what_was_described():
+    """Of three pairs two were described, with 4 and 0 matches: 2 a pair; the unreadable one is in no mean but MMA."""
+    values = {"mma@1": 1.0, "mma@3": 1.0}
+    pairs = [
+        Sample("v_a/1-2", None, values, {"1": 10, "2": 20}, 4),
+        Sample("v_a/1-3", None, values, {"1": 10, "3": 0}, 0, failure="no keypoints in 3."),
+        Sample("v_a/1-4", None, dict.fromkeys(values, 0.0), matches=0, failure="4.png cannot be decoded."),
+    ]
+    row = rows_of("mine", pairs, SUMMING)[0]
+    assert row.counts == {"pairs": 3, "keypoints": 10, "matches": 2}
+    assert row.measures["mma@3"] == pytest.approx(2 / 3)
+    assert rows_of("mine", pairs[2:], SUMMING)[0].counts == {"pairs": 1, "keypoints": 0, "matches": 0}
+
+
 def test_a_macro_row_is_the_mean_of_its_groups_however_many_pairs_each_has():
     """Three pairs at 1 and one at 0: 3/4 as the mean over pairs, 1/2 as the mean of the groups 1 and 0."""
     samples = [Sample(f"i_a/1-{k}", "illumination", {"mma@3": 1.0}) for k in (2, 3, 4)]
@@ -96,6 +110,26 @@ def test_a_protocol_brings_its_settings_and_refuses_others():
         completed("homography-folders", {})
     with pytest.raises(ValueError, match="has no option 'shortlist'"):
         completed(PROTOCOL, {"options": {"shortlist": "50"}})
+
+
+@pytest.mark.parametrize(
+    ("protocol", "option", "value", "sentence"),
+    [
+        ("localization", "max_error_px", "inf", "max_error_px = inf is not finite"),
+        ("localization", "max_error_px", float("nan"), "max_error_px = nan is not finite"),
+        ("retrieval/landmark", "shortlist", float("inf"), "shortlist = inf is not a number as 50 is"),
+        ("retrieval/landmark", "shortlist", None, "shortlist = None is not a number as 50 is"),
+        ("retrieval/landmark", "shortlist", "many", "shortlist = many is not a number as 50 is"),
+    ],
+)
+def test_an_option_that_is_a_number_is_a_finite_one(protocol, option, value, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        completed(protocol, {"options": {option: value}})
+
+
+def test_the_folder_may_be_named_by_a_string(tmp_path):
+    with pytest.raises(ValueError, match="has no sequence"):
+        evaluate(["rootsift"], PROTOCOL, str(tmp_path))
 
 
 @pytest.mark.parametrize(

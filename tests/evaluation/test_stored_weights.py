@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from descriptors.evaluation.describers import LEARNED_BASELINES, describer_of
 from descriptors.evaluation.detectors import LEARNED_DETECTORS, detector_of
+from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.stored_weights import file_hash
 from tests.evaluation.published import DENSE, network_of, saved, weights_of
 
@@ -97,6 +98,19 @@ def test_code_in_a_weights_file_is_not_run(tmp_path):
     torch.save({"conv1a.weight": Trap()}, tmp_path / "trap.pth")
     with pytest.raises(ValueError, match="does not hold the weights of SuperPoint"):
         describer_of("superpoint", tmp_path / "trap.pth")
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"", b"PK\3\4 cut short", None])
+def test_what_is_no_file_of_tensors_is_said_in_our_own_words(content, tmp_path):
+    """Torch's sentence advises weights_only=False, which runs the code in the file."""
+    path = tmp_path / "superpoint.pth"
+    if content is None:
+        torch.save({"state_dict": Settings(describers=["sift"], data=tmp_path)}, path)  # any object of a class
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"\(it is no torch file of tensors alone; is it a download.*\)\.$") as said:
+        describer_of("superpoint", path)
+    assert "weights_only" not in str(said.value)
 
 
 def test_superpoint_is_the_same_from_each_of_its_layouts(photo, keypoints, tmp_path):

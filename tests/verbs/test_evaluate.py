@@ -93,6 +93,23 @@ def test_data_folders_of_one_name_keep_their_rows_pictures_and_failures_apart(fo
     assert printed.index("on a/x: ") < printed.index("on b/x: ") < printed.index("failed: v_two/1-2")
 
 
+def test_a_missing_folder_is_said_before_anything_is_measured(folder, tmp_path, capsys):
+    with pytest.raises(ValueError, match="nowhere: there is no such folder; nothing was measured"):
+        command("rootsift", "--data", folder, tmp_path / "nowhere", "--no-cache")
+    assert capsys.readouterr().out == ""
+
+
+def test_what_was_measured_before_an_error_is_written(tmp_path, capsys):
+    write_sequence(tmp_path / "good/v_one", PHOTO, {2: np.eye(3)}, "png")
+    (tmp_path / "empty").mkdir()
+    report = tmp_path / "rows.json"
+    with pytest.raises(ValueError, match="empty: has no sequence"):
+        command("rootsift", "--data", tmp_path / "good", tmp_path / "empty", "--json", report, "--no-cache")
+    assert {row["data"] for row in json.loads(report.read_text())["rows"]} == {"good"}
+    assert len(list(csv.DictReader(report.with_suffix(".csv").open()))) == 2
+    assert f"written: {report}" in capsys.readouterr().out
+
+
 def test_many_failures_are_listed_in_part_and_counted(tmp_path, capsys):
     for number in range(13):
         (tmp_path / f"v_{number:02d}").mkdir()
@@ -126,6 +143,9 @@ def test_a_protocol_without_a_layout_takes_no_data(folder, monkeypatch, capsys):
         (["--protocol", "hpatches/d2"], "did you mean 'hpatches/d2net'"),
         (["--protocol", "hpatches/d2net", "--keypoints", "5"], "fixes it at 0"),
         (["--json", "."], "is a folder"),
+        (["--json", "table.csv"], r"table\.csv would be overwritten .* name it table\.json"),
+        (["--json", "table.PNG"], "would be overwritten"),
+        (["--protocol", "localization", "--option", "max_error_px=inf"], "not finite"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(folder, words, sentence):

@@ -2,8 +2,10 @@ import hashlib
 import logging
 import multiprocessing
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 import h5py
 import numpy as np
 import pytest
@@ -172,6 +174,42 @@ def test_photos_that_cannot_be_used_are_named_counted_and_left_out(photos, outpu
         assert file["flat.png/keypoints"].shape == (0, 2)
         assert file["flat.png/descriptors"].shape == (128, 0)
         assert "cut.jpg" not in file
+
+
+@pytest.mark.parametrize("part", ["detector", "describer"])
+@pytest.mark.parametrize("error", [cv2.error("-215: assertion failed"), RuntimeError("out of luck")])
+def test_a_photo_that_a_detector_or_describer_fails_on_is_left_out_and_the_rest_goes_on(
+    part, error, photos, output, caplog
+):
+    whole = extractor()
+
+    def failing_on_the_cat(work):
+        def worked(image, *rest):
+            if image.shape == cat.shape:
+                raise error
+            return work(image, *rest)
+
+        return worked
+
+    cat = decode(photos / "deep/down/cat.png")
+    if part == "detector":
+        whole.detector = replace(whole.detector, detect=failing_on_the_cat(whole.detector.detect))
+    else:
+        whole.describer.describe = failing_on_the_cat(whole.describer.describe)
+    with caplog.at_level(logging.WARNING):
+        found = list(extract(photos, photos_in(photos), whole, file_of(output, whole)))
+    assert found.count(["unreadable"]) == 1
+    assert names_as_hloc_lists_them(output) == [name for name in NAMES if "cat" not in name]
+    blamed = "detector sift: " if part == "detector" else "rootsift: "
+    assert f"image 'deep/down/cat.png' is left out: deep/down/cat.png cannot be described ({blamed}" in caplog.text
+
+
+def test_descriptors_that_are_not_finite_are_not_written(photos, output, caplog):
+    whole = extractor()
+    whole.describer.describe = lambda image, keypoints: np.full((len(keypoints), 128), np.nan, np.float32)
+    found = list(extract(photos, photos_in(photos), whole, file_of(output, whole)))
+    assert found == [["unreadable"]] * 4
+    assert "gave descriptors that are not finite" in caplog.text
 
 
 def test_a_folder_of_broken_photos_is_an_error(tmp_path, output, capsys):

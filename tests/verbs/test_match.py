@@ -7,7 +7,7 @@ import skimage.data
 from matplotlib.figure import Figure
 from PIL import Image
 
-from descriptors.evaluation.detectors import Keypoints
+from descriptors.evaluation.detectors import DETECTORS, Detector, Keypoints
 from descriptors.verbs.local_features import LocalFeatures
 from descriptors.verbs.match import match
 from descriptors.verbs.two_views import INLIER_PX, MODELS, epipolar_errors_px, estimate_fundamental, inliers
@@ -173,6 +173,17 @@ def test_too_few_matches_still_give_picture_and_table_and_say_so(tmp_path, capsy
     assert "no fundamental matrix: at least 8 are needed" in lines[2]
     assert not table(tmp_path)["inlier"].any()
     assert Image.open(tmp_path / "matches.png").width > 600
+
+
+def test_a_detector_that_fails_ends_in_a_sentence(plane, tmp_path, monkeypatch, capsys):
+    def failing(image, count):
+        raise cv2.error("-215: assertion failed")
+
+    monkeypatch.setitem(DETECTORS, "sift", lambda *_: Detector("sift", "1", failing))
+    status, _, error = command(capsys, "match", *plane, "--output", tmp_path)
+    assert status == 2
+    assert "a.png cannot be described (detector sift: -215: assertion failed)" in error
+    assert len(error.splitlines()) == 1
 
 
 def test_two_real_photos_of_one_place_have_far_more_inliers_than_chance_gives(tmp_path, capsys):

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from descriptors.data.decoding import SUFFIXES, Pixels
+from descriptors.data.decoding import SUFFIXES
+from descriptors.evaluation.homography.pair import Pair, warped_pair
 from descriptors.evaluation.sizes import Resized, UnmeasurableError
 
 Reader = Callable[[Path], Resized]  # of an image, as large as the protocol wants it
@@ -39,15 +40,6 @@ class PairFiles:
         return SETS.get(self.folder.name[:2])
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A pair ready to be measured."""
-
-    paths: tuple[Path, Path]
-    images: tuple[Pixels, Pixels]  # (H, W, 3) uint8 RGB, as large as the protocol wants them
-    homography: NDArray[np.float64]  # (3, 3) px of the first image as it is here -> px of the second
-
-
 def find_pairs(root: Path, left_out: Collection[str] = ()) -> list[PairFiles]:
     """All pairs of a folder, by sequence and number; a pair has an image k or a file H_1_k, complete or not.
 
@@ -59,12 +51,17 @@ def find_pairs(root: Path, left_out: Collection[str] = ()) -> list[PairFiles]:
     """
     if not root.is_dir():
         raise ValueError(f"{root}: there is no such folder; name one in {LAYOUT}.")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name not in left_out)
-    pairs = [PairFiles(folder, number) for folder in folders for number in _numbers(folder)]
+    pairs = [PairFiles(folder, number) for folder in _sequences(root, left_out) for number in _numbers(folder)]
     if not pairs:
         beside = f" beside those that the protocol leaves out ({', '.join(left_out)})" if left_out else ""
         raise ValueError(f"{root}: has no sequence in {LAYOUT}{beside}.")
     return pairs
+
+
+def without_pairs(root: Path, left_out: Collection[str] = ()) -> list[str]:
+    """A sentence that names the sub-folders in which `find_pairs` finds nothing, where there are some."""
+    empty = [folder.name for folder in _sequences(root, left_out) if not _numbers(folder)]
+    return [f"without an image 2.* or a file H_1_2 (or of a larger number): {', '.join(empty)}."] if empty else []
 
 
 def read_pair(files: PairFiles, read: Reader) -> Pair:
@@ -79,7 +76,8 @@ def read_pair(files: PairFiles, read: Reader) -> Pair:
     true = read_homography(files.folder / f"H_1_{files.number}")
     paths = (_image_path(files.folder, 1), _image_path(files.folder, files.number))
     (first, first_scaling), (second, second_scaling) = read(paths[0]), read(paths[1])
-    return Pair(paths, (first, second), second_scaling @ true @ np.linalg.inv(first_scaling))
+    names = (f"{files.folder.name}/{paths[0].name}", f"{files.folder.name}/{paths[1].name}")
+    return warped_pair(names, (first, second), second_scaling @ true @ np.linalg.inv(first_scaling))
 
 
 def read_homography(path: Path) -> NDArray[np.float64]:
@@ -95,6 +93,10 @@ def read_homography(path: Path) -> NDArray[np.float64]:
     if not np.isfinite(homography).all() or np.linalg.matrix_rank(homography) < 3:
         raise UnmeasurableError(f"{path.name} is singular or not finite.")
     return homography
+
+
+def _sequences(root: Path, left_out: Collection[str]) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and path.name not in left_out)
 
 
 def _numbers(folder: Path) -> list[int]:

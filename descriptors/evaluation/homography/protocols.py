@@ -1,19 +1,21 @@
 """The protocols on pairs with a known homography."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from descriptors.evaluation.auc import area_under_recall
 from descriptors.evaluation.homography.curves import threshold_figure
-from descriptors.evaluation.homography.folder import LAYOUT
+from descriptors.evaluation.homography.folder import LAYOUT, without_pairs
 from descriptors.evaluation.homography.measures import HOMOGRAPHY_THRESHOLDS_PX, MMA_THRESHOLDS_PX
 from descriptors.evaluation.homography.pairs import Recipe, pair_samples
 from descriptors.evaluation.homography.pictures import match_pictures
 from descriptors.evaluation.homography.published import ALL_SEQUENCES, WITHOUT_LARGE, comparison
-from descriptors.evaluation.homography.resizing import covering_crop
+from descriptors.evaluation.homography.resizing import HEIGHT_PX, WIDTH_PX, covering_crop
 from descriptors.evaluation.homography.values import ACCURACY, MATCHING_SCORE, homography_values
-from descriptors.evaluation.protocol import Protocol
-from descriptors.evaluation.rows import Measure
+from descriptors.evaluation.protocol import Instruments, Protocol
+from descriptors.evaluation.rows import Measure, Sample
+from descriptors.evaluation.settings import Settings
 
 MMA = [Measure(f"mma@{px}", f"mma@{px}") for px in MMA_THRESHOLDS_PX]
 HOMOGRAPHY = [Measure(f"homography_accuracy@{px}", f"homography_accuracy@{px}") for px in HOMOGRAPHY_THRESHOLDS_PX]
@@ -23,6 +25,17 @@ AUC = [
 ]
 SHOWN_MMA = ["mma@3", "mma@1", "mma@5", "mma@10"]
 MMA_CURVES = partial(threshold_figure, table="mma", label="MMA")
+
+
+def _by_sequence(recipe: Recipe, instruments: Instruments) -> Iterator[Mapping[str, Sample]]:
+    """The samples of pairs `SEQ/1-k`, those of a sequence in one cluster: they share its first image."""
+    for found in pair_samples(recipe, instruments):
+        yield {name: replace(one, cluster=one.name.partition("/")[0]) for name, one in found.items()}
+
+
+def _notes(settings: Settings) -> Sequence[str]:
+    return without_pairs(settings.data)
+
 
 _FOLDER = Recipe([ACCURACY, homography_values(HOMOGRAPHY_THRESHOLDS_PX)])
 _D2NET = Recipe([ACCURACY], left_out=WITHOUT_LARGE.left_out)
@@ -35,7 +48,8 @@ HOMOGRAPHY_FOLDER = Protocol(
     unit="pairs",
     measures=[*MMA, *HOMOGRAPHY],
     shown=[*SHOWN_MMA, *(measure.name for measure in HOMOGRAPHY)],
-    samples=partial(pair_samples, _FOLDER),
+    samples=partial(_by_sequence, _FOLDER),
+    notes=_notes,
     pictures=partial(match_pictures, _FOLDER),
     curves=MMA_CURVES,
 )
@@ -46,7 +60,7 @@ HPATCHES_D2NET = Protocol(
     unit="pairs",
     measures=MMA,
     shown=SHOWN_MMA,
-    samples=partial(pair_samples, _D2NET),
+    samples=partial(_by_sequence, _D2NET),
     fixed={"keypoints": 0, "max_side": 0, "ratio": None},
     notes=partial(comparison, WITHOUT_LARGE),
     pictures=partial(match_pictures, _D2NET),
@@ -66,7 +80,7 @@ HPATCHES_HOMOGRAPHY = Protocol(
     measures=[*HOMOGRAPHY, Measure("homography_accuracy@10", "homography_accuracy@10"), *AUC],
     shown=["homography_accuracy@3", "homography_accuracy@1", "homography_accuracy@5", "homography_accuracy@10"]
     + [measure.name for measure in AUC],
-    samples=partial(pair_samples, _HOMOGRAPHY),
+    samples=partial(_by_sequence, _HOMOGRAPHY),
     fixed={"ratio": None},
     notes=partial(comparison, ALL_SEQUENCES),
     pictures=partial(match_pictures, _HOMOGRAPHY),
@@ -80,8 +94,9 @@ HPATCHES_SUPERPOINT = Protocol(
     unit="pairs",
     measures=[Measure("matching_score", "matching_score"), *MMA, *HOMOGRAPHY],
     shown=["matching_score", "mma@3", "mma@1", "mma@5", *(measure.name for measure in HOMOGRAPHY)],
-    samples=partial(pair_samples, _SUPERPOINT),
+    samples=partial(_by_sequence, _SUPERPOINT),
     fixed={"keypoints": 1000, "max_side": 640, "ratio": None},
+    size=f"the middle {WIDTH_PX} x {HEIGHT_PX} px of images resized to cover it",
     notes=partial(comparison, ALL_SEQUENCES),
     pictures=partial(match_pictures, _SUPERPOINT),
     curves=MMA_CURVES,

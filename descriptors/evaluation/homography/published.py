@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from descriptors.evaluation.homography.folder import PairFiles, find_pairs
+from descriptors.evaluation.homography.folder import PairFiles, find_pairs, without_pairs
 from descriptors.evaluation.settings import Settings
 
 PAIRS_OF_A_SEQUENCE = 5
@@ -31,10 +31,11 @@ WITHOUT_LARGE = Published(52, 56, tuple(LARGE.split()))
 
 
 def comparison(published: Published, settings: Settings) -> Sequence[str]:
-    """Sentences on what the protocol leaves out of this folder, and on what is missing for published figures."""
+    """Sentences on what is not measured of this folder, and on what is missing for published figures."""
     wanted = find_pairs(settings.data, published.left_out)
     out = [name for name in published.left_out if (settings.data / name).is_dir()]
     said = [f"the protocol leaves out {', '.join(out)}."] if out else []
+    said += without_pairs(settings.data, published.left_out)
     neither = sorted({files.folder.name for files in wanted if files.set_name is None})
     if neither:
         said.append(f"named neither i_* nor v_*, and so in neither set: {', '.join(neither)}.")

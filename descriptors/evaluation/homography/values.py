@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from descriptors.evaluation.features import Features
-from descriptors.evaluation.homography.folder import Pair
 from descriptors.evaluation.homography.measures import (
     MMA_THRESHOLDS_PX,
     Numbers,
@@ -17,8 +16,8 @@ from descriptors.evaluation.homography.measures import (
     homography_accuracy,
     matching_accuracy,
     recovered_share,
-    reprojection_errors_px,
 )
+from descriptors.evaluation.homography.pair import Pair
 from descriptors.evaluation.matching import MINIMAL_MATCHES, estimate_homography
 
 Values = Mapping[str, float]
@@ -40,8 +39,19 @@ class Matched:
 
     @property
     def errors_px(self) -> Numbers:
-        """(K,) px in the second image."""
-        return reprojection_errors_px(*self.places, self.pair.homography)
+        """(K,) px in the second image; nan where the truth is unknown."""
+        return self.pair.errors_px(*self.places)
+
+    @property
+    def homography(self) -> Numbers:
+        """(3, 3) true px of the first image -> px of the second.
+
+        Raises:
+            ValueError: the pair has none.
+        """
+        if self.pair.homography is None:
+            raise ValueError(f"{' and '.join(self.pair.names)} are related by no homography; ask for no such value.")
+        return self.pair.homography
 
 
 @dataclass(frozen=True)
@@ -52,18 +62,23 @@ class PairValues:
     worst: Values  # of a pair that cannot be measured
 
 
+def known(errors_px: Numbers) -> Numbers:
+    """The errors of the matches whose truth is known."""
+    return errors_px[~np.isnan(errors_px)]
+
+
 def _at(name: str, thresholds: Sequence[float], values: Numbers) -> dict[str, float]:
     return {f"{name}@{at:g}": float(value) for at, value in zip(thresholds, values, strict=True)}
 
 
 def _accuracy(found: Matched) -> tuple[Values, str | None]:
-    return _at("mma", MMA_THRESHOLDS_PX, matching_accuracy(found.errors_px)), None
+    return _at("mma", MMA_THRESHOLDS_PX, matching_accuracy(known(found.errors_px))), None
 
 
 def _homography(thresholds_px: Sequence[float], found: Matched) -> tuple[Values, str | None]:
     estimated = estimate_homography(*found.places)
     height, width = found.pair.images[0].shape[:2]
-    error_px = corner_error_px(estimated, found.pair.homography, width, height)
+    error_px = corner_error_px(estimated, found.homography, width, height)
     return _of_corner_error(thresholds_px, error_px), _lacking(len(found.rows), estimated is not None)
 
 
@@ -81,8 +96,8 @@ def _lacking(matches: int, is_found: bool) -> str | None:
 def _score(found: Matched) -> tuple[Values, str | None]:
     first, second = (one.keypoints.xy for one in found.features)
     sizes = [(image.shape[1], image.shape[0]) for image in found.pair.images]
-    forward = recovered_share(first, second, found.rows, found.pair.homography, sizes[1])
-    inverse = np.asarray(np.linalg.inv(found.pair.homography), np.float64)
+    forward = recovered_share(first, second, found.rows, found.homography, sizes[1])
+    inverse = np.asarray(np.linalg.inv(found.homography), np.float64)
     backward = recovered_share(second, first, found.rows[:, ::-1], inverse, sizes[0])
     return {"matching_score": (forward + backward) / 2}, None
 
@@ -92,5 +107,6 @@ def homography_values(thresholds_px: Sequence[float]) -> PairValues:
     return PairValues(partial(_homography, thresholds_px), _of_corner_error(thresholds_px, math.inf))
 
 
-ACCURACY = PairValues(_accuracy, _at("mma", MMA_THRESHOLDS_PX, matching_accuracy(np.empty(0))))  # mma@1 .. mma@10
+# mma@1 .. mma@10, shares of the matches whose truth is known
+ACCURACY = PairValues(_accuracy, _at("mma", MMA_THRESHOLDS_PX, matching_accuracy(np.empty(0))))
 MATCHING_SCORE = PairValues(_score, {"matching_score": 0.0})

@@ -28,7 +28,11 @@ def guessed_camera(path: Path, size: tuple[int, int], number: int) -> pycolmap.C
 
 
 def exif_focal_length_mm(path: Path) -> float | None:
-    """The 35 mm equivalent focal length of a photo; None where it does not tell."""
-    with Image.open(path) as image:
-        told = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
-    return float(told) if told else None
+    """The 35 mm equivalent focal length of a photo; None where it tells none, or what is no finite number above 0."""
+    try:
+        with Image.open(path) as image:
+            exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+            told = float(exif.get(ExifTags.Base.FocalLengthIn35mmFilm, 0))
+    except Exception:  # a damaged EXIF raises anything; the pixels of such a photo can be whole
+        return None
+    return told if 0 < told < np.inf else None

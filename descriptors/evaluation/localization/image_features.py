@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from descriptors.evaluation.describers import Describer, Descriptors
+from descriptors.evaluation.inside import inside
 from descriptors.evaluation.localization.colmap import pycolmap
-from descriptors.evaluation.matching import mutual_nearest
+from descriptors.evaluation.matching import matched_rows
 from descriptors.evaluation.protocol import Instruments
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError, read_at_size
@@ -55,7 +55,7 @@ def check_fits(camera: pycolmap.Camera, size: tuple[int, int], name: str) -> Non
 
 
 def _read(folder: Path, describer: Describer, instruments: Instruments, name: str) -> ImageFeatures:
-    image, scaling = read_at_size(folder / name, instruments.settings.max_side)
+    image, scaling = read_at_size(inside(folder, name), instruments.settings.max_side)
     found = instruments.store.features(image, describer)
     native = (found.keypoints.xy - scaling[:2, 2]) / scaling.diagonal()[:2]
     width, height = (round(side / scale) for side, scale in zip(image.shape[1::-1], scaling.diagonal(), strict=False))
@@ -63,5 +63,4 @@ def _read(folder: Path, describer: Describer, instruments: Instruments, name: st
 
 
 def _match(settings: Settings, first: Descriptors, second: Descriptors) -> NDArray[np.int64]:
-    rows = [torch.from_numpy(np.ascontiguousarray(one)).to(settings.device) for one in (first, second)]
-    return np.asarray(mutual_nearest(rows[0], rows[1], settings.ratio).cpu().numpy(), np.int64)
+    return matched_rows(first, second, settings.device, settings.ratio)

@@ -12,7 +12,8 @@ The layout is hloc's, in one folder; every path in it can be named by --option (
     query_poses    query_poses.txt  true poses, `name qw qx qy qz tx ty tz`, world to camera
 
 The lists of pairs may be missing where there are at most 60 known views: then all are matched. Without a list of true
-poses those of the model count, where it holds queries. A query is never part of the map.
+poses those of the model count, where it holds queries; a query whose true pose is not known is left out, and said. A
+query is never part of the map.
 
 Aachen Day-Night v1.1, as hloc unpacks it, with the lists of pairs that hloc writes (covisible and retrieved images):
 

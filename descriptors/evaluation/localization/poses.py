@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from descriptors.evaluation.localization.lists import Entry, numbers, read_list
+from descriptors.evaluation import rotations
+from descriptors.evaluation.lists import Entry, numbers, read_list
 
 Pose = NDArray[np.float64]  # (3, 4), world to camera: x_camera = R x_world + t, in metres
 
@@ -28,12 +29,8 @@ def position_error_m(estimated: Pose, true: Pose) -> float:
 
 
 def rotation_error_deg(estimated: Pose, true: Pose) -> float:
-    """Angle a of the rotation from one camera's axes to the other's.
-
-    By the Frobenius norm, |R1 - R2| = 2 sqrt(2) sin(a / 2), which is exact for small angles where the trace is not.
-    """
-    half = np.linalg.norm(estimated[:, :3] - true[:, :3]) / (2 * np.sqrt(2))
-    return float(np.degrees(2 * np.arcsin(min(half, 1.0))))
+    """Angle of the rotation from one camera's axes to the other's."""
+    return rotations.rotation_error_deg(estimated[:, :3], true[:, :3])
 
 
 def within(position_m: float, rotation_deg: float) -> dict[str, float]:

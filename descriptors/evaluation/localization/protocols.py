@@ -8,6 +8,7 @@ from descriptors.evaluation.localization.layout import PATHS, PHOTO_PAIRS
 from descriptors.evaluation.localization.poses import THRESHOLDS
 from descriptors.evaluation.protocol import Instruments, Protocol
 from descriptors.evaluation.rows import Measure, Numbers, Sample
+from descriptors.evaluation.settings import Settings
 
 Samples = Iterator[Mapping[str, Sample]]
 
@@ -21,6 +22,12 @@ def _localization(instruments: Instruments) -> Samples:
     from descriptors.evaluation.localization.samples import judged_samples
 
     yield from judged_samples(instruments)
+
+
+def _unjudged(settings: Settings) -> list[str]:
+    from descriptors.evaluation.localization.samples import unjudged_notes
+
+    return unjudged_notes(settings)
 
 
 def _submission(instruments: Instruments) -> Samples:
@@ -61,6 +68,7 @@ LOCALIZATION = Protocol(
     unit="queries",
     measures=[*LOCALIZED, *MEDIANS, *FOUND],
     shown=[*(measure.name for measure in LOCALIZED), *DECIMALS],
+    notes=_unjudged,
     decimals=DECIMALS,
     samples=_localization,
     usual=USUAL,
@@ -93,7 +101,8 @@ SFM = Protocol(
     layout="photos, and pairs.txt where they are more than 60",
     unit="images",
     measures=[
-        Measure(name, name) for name in ("registered", "observations", "points", "track_length", "reprojection_px")
+        *(Measure(name, name) for name in ("registered", "observations")),
+        *(Measure(name, name, interval=False) for name in OF_MODELS),
     ],
     shown=["registered", *OF_MODELS],
     decimals=OF_MODELS,

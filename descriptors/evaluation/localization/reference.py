@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from descriptors.evaluation.lists import Entry, numbers, read_list
 from descriptors.evaluation.localization.colmap import ORIGIN_PX, first_line, pycolmap, quiet
-from descriptors.evaluation.localization.lists import Entry, numbers, read_list
 from descriptors.evaluation.localization.poses import Pose
+from descriptors.evaluation.rotations import is_rotation, nearest_rotation
 
 Numbers = NDArray[np.float64]
 
 CAMERAS_LAYOUT = "name width height fx fy cx cy R (9, row by row) t (3)"
-ROTATION_TOLERANCE = 1e-3  # of R R^T from the identity; published lists round to six digits
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,6 @@ def _view(number: int, entry: Entry) -> View:
 
 def _rotation(matrix: Numbers, place: str) -> Numbers:
     """The rotation nearest to a matrix that rounding has left almost one."""
-    if np.abs(matrix @ matrix.T - np.eye(3)).max() > ROTATION_TOLERANCE or np.linalg.det(matrix) < 0:
+    if not is_rotation(matrix):
         raise ValueError(f"{place}: R is no rotation.")
-    left, _, right = np.linalg.svd(matrix)
-    nearest: Numbers = left @ right
-    return nearest
+    return nearest_rotation(matrix)

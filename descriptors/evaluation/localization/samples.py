@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +14,16 @@ from descriptors.evaluation.localization.absolute_pose import (
     correspondences,
 )
 from descriptors.evaluation.localization.colmap import first_line
-from descriptors.evaluation.localization.image_features import FeaturesOf, ImageFeatures, Matcher, matcher, reader
+from descriptors.evaluation.localization.image_features import FeaturesOf, Matcher, matcher, reader
 from descriptors.evaluation.localization.mapping import SparseMap, build_map
 from descriptors.evaluation.localization.poses import Pose, position_error_m, rotation_error_deg, within
 from descriptors.evaluation.localization.scans import read_inloc, scanned_map
-from descriptors.evaluation.localization.scene import Query, Scene, read_scene
+from descriptors.evaluation.localization.scene import Query, Scene, read_scene, unjudged
 from descriptors.evaluation.localization.submission import Submission
 from descriptors.evaluation.protocol import Instruments, progress
+from descriptors.evaluation.retrieval.collection import listed
 from descriptors.evaluation.rows import Sample
+from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError
 
 REGISTERED_INLIERS = 30  # COLMAP's own least for an image that it adds to a model
@@ -35,24 +37,32 @@ class Answer:
     """What became of a query."""
 
     found: Localized | None = None
-    features: ImageFeatures | None = None
+    keypoints: int | None = None  # None where the query could not be described
+    seconds: float | None = None  # that describing took; None where it was done before
     correspondences: int = 0
     failure: str | None = None
 
 
 def judged_samples(instruments: Instruments) -> Samples:
-    """Of the queries of a dataset whose true poses are known.
+    """Of the queries of a dataset whose true poses are known; the others are left out, and `unjudged_notes` names them.
 
     Raises:
         ValueError: the dataset is incomplete, or no true pose is known.
     """
     scene = read_scene(instruments.settings.data, instruments.settings.options)
-    if not scene.truth:
+    judged = [query for query in scene.queries if query.name in scene.truth]
+    if not judged:
         raise ValueError(
             f"{instruments.settings.data}: no true pose of a query is known; name a list of them with "
             "--option query_poses=FILE, or use protocol 'localization/submission'."
         )
-    return _samples(instruments, scene, partial(_triangulated, scene), scene.truth)
+    return _samples(instruments, replace(scene, queries=judged), partial(_triangulated, scene), scene.truth)
+
+
+def unjudged_notes(settings: Settings) -> list[str]:
+    """A sentence that counts and names the queries that `judged_samples` leaves out; none where it takes all."""
+    names = unjudged(settings.data, settings.options)
+    return [f"{len(names)} queries have no known true pose, so are not measured: {listed(names)}."] if names else []
 
 
 def submitted_samples(instruments: Instruments) -> Samples:
@@ -123,7 +133,8 @@ class Finder:
         found = correspondences(features, map(self.mapped.landmarks, usable), self.match)
         localized = absolute_pose(found, camera, self.max_error_px)
         reason = None if localized else self._reason(len(features), usable, len(found))
-        return Answer(localized, features, len(found), reason and f"{describer}: {reason}")
+        failure = reason and f"{describer}: {reason}"
+        return Answer(localized, len(features), features.seconds, len(found), failure)
 
     def _reason(self, keypoints: int, usable: Sequence[str], found: int) -> str:
         if not keypoints:
@@ -145,26 +156,23 @@ def _max_error_px(tools: Instruments) -> float:
 
 
 def _sample(query: Query, answer: Answer, truth: Mapping[str, Pose] | None) -> Sample:
-    features, inliers = answer.features, answer.found.inliers if answer.found else 0
+    inliers = answer.found.inliers if answer.found else 0
     values = {"inliers": float(inliers), "registered": float(inliers >= REGISTERED_INLIERS)}
-    failure = answer.failure
     if truth is not None:
-        true = truth.get(query.name)
-        values |= _errors(answer.found, true)
-        failure = failure or (None if true is not None else "its true pose is not known.")
+        values |= _errors(answer.found, truth[query.name])
     return Sample(
         query.name,
         query.group,
         values,
-        keypoints={query.name: len(features)} if features else {},
+        keypoints={} if answer.keypoints is None else {query.name: answer.keypoints},
         matches=answer.correspondences,
-        seconds=[features.seconds] if features and features.seconds is not None else [],
-        failure=failure,
+        seconds=[] if answer.seconds is None else [answer.seconds],
+        failure=answer.failure,
     )
 
 
-def _errors(found: Localized | None, true: Pose | None) -> dict[str, float]:
-    if found is None or true is None:
+def _errors(found: Localized | None, true: Pose) -> dict[str, float]:
+    if found is None:
         position = rotation = float("inf")
     else:
         position, rotation = position_error_m(found.pose, true), rotation_error_deg(found.pose, true)

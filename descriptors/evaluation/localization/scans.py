@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from descriptors.evaluation.inside import inside
+from descriptors.evaluation.lists import read_list
 from descriptors.evaluation.localization.colmap import pycolmap
 from descriptors.evaluation.localization.image_features import FeaturesOf, ImageFeatures
-from descriptors.evaluation.localization.lists import read_list
 from descriptors.evaluation.localization.mapping import NO_POINT, SparseMap, described_views
 from descriptors.evaluation.localization.scene import Options, Query, Scene
 from descriptors.evaluation.sizes import UnmeasurableError
 
-FOCAL_PX = 4032 * 28 / 36  # of the phone that took all queries
+FOCAL = 28 / 36  # of the longer side, for the phone that took all queries: 3136 px of its 4032
 UNREADABLE = (OSError, KeyError, TypeError, ValueError, NotImplementedError, MatReadError, zlib.error)  # of loadmat
 TRANSFORMATION_LINES = slice(7, 11)  # of the file: the alignment after ICP
 
@@ -76,9 +77,9 @@ def scanned_places(features: ImageFeatures, data: Path, name: str) -> NDArray[np
     Places are read bilinearly, and from the nearest pixel where one of the four is unknown.
 
     Raises:
-        UnmeasurableError: the scan or its alignment is missing or of another layout.
+        UnmeasurableError: the scan or its alignment is missing, of another layout or outside of the folder.
     """
-    scan, alignment = _scan(data / f"{name}.mat", features.size), _alignment(data, name)
+    scan, alignment = _scan(inside(data, f"{name}.mat"), features.size), _alignment(data, name)
     height, width = scan.shape[:2]
     x, y = np.clip(features.xy[:, 0], 0, width - 1), np.clip(features.xy[:, 1], 0, height - 1)
     smooth, nearest = _bilinear(scan, x, y), scan[np.rint(y).astype(int), np.rint(x).astype(int)]
@@ -100,7 +101,7 @@ def _as_map(features: Mapping[str, ImageFeatures], scans: Mapping[str, NDArray[n
 
 def _phone(size: tuple[int, int]) -> pycolmap.Camera:
     width, height = size
-    parameters = [FOCAL_PX, width / 2, height / 2]
+    parameters = [FOCAL * max(size), width / 2, height / 2]
     return pycolmap.Camera(model="SIMPLE_PINHOLE", width=width, height=height, params=parameters)
 
 

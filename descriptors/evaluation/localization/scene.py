@@ -8,10 +8,10 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
+from descriptors.evaluation.lists import Entry, numbers, read_list
 from descriptors.evaluation.localization.colmap import pycolmap
 from descriptors.evaluation.localization.image_features import check_fits
 from descriptors.evaluation.localization.layout import PATHS
-from descriptors.evaluation.localization.lists import Entry, numbers, read_list
 from descriptors.evaluation.localization.poses import Pose, read_poses
 from descriptors.evaluation.localization.reference import View, camera_of, read_reference
 
@@ -53,7 +53,7 @@ def read_scene(data: Path, options: Options) -> Scene:
     Raises:
         ValueError: something is missing or of another layout.
     """
-    paths = {name: data / Path(str(options[name])).expanduser() for name in PATHS}
+    paths = {name: _path(data, options, name) for name in PATHS}
     if not paths["images"].is_dir():
         raise ValueError(f"{paths['images']}: there is no such folder of images; name it with --option images=DIR.")
     known = read_reference(paths["model"])
@@ -70,6 +70,17 @@ def read_scene(data: Path, options: Options) -> Scene:
         _neighbours(chosen["pairs_query"], [query.name for query in queries], list(views)),
         {name: known[name].pose for name in asked & set(known)} if truth is None else read_poses(truth),
     )
+
+
+def unjudged(data: Path, options: Options) -> list[str]:
+    """The queries of a dataset whose true poses are not known.
+
+    Raises:
+        ValueError: as `read_scene`, of queries and true poses.
+    """
+    path = _chosen(_path(data, options, "query_poses"), "query_poses", options)
+    known = read_poses(path) if path else read_reference(_path(data, options, "model"))
+    return [query.name for query in _queries(data, str(options["queries"])) if query.name not in known]
 
 
 def map_pairs(path: Path | None, names: Sequence[str], option: str) -> Pairs:
@@ -145,6 +156,10 @@ def _query(number: int, entry: Entry, group: str | None) -> Query:
 def _fitting(name: str, camera: pycolmap.Camera, size: tuple[int, int]) -> pycolmap.Camera:
     check_fits(camera, size, name)
     return camera
+
+
+def _path(data: Path, options: Options, name: str) -> Path:
+    return data / Path(str(options[name])).expanduser()
 
 
 def _chosen(path: Path, name: str, options: Options) -> Path | None:

@@ -1,5 +1,6 @@
 """Files of poses for visuallocalization.net, one a describer."""
 
+import hashlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,11 @@ class Submission:
 def file_name(data: str, describer: str) -> str:
     """A name for what a describer made of a dataset, without characters that file systems refuse.
 
+    Where it has such characters, a hash of them all follows, so that different describers keep different files.
+
     Args:
         data: as `Settings.data_name` calls it, which tells folders of one run apart.
     """
-    return re.sub(r"[^\w.-]+", "_", f"{file_word(data)}-{describer}")
+    full = f"{file_word(data)}-{describer}"
+    cleaned = re.sub(r"[^\w.-]+", "_", full)
+    return cleaned if cleaned == full else f"{cleaned}-{hashlib.blake2b(full.encode(), digest_size=4).hexdigest()}"

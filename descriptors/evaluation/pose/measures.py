@@ -3,20 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from descriptors.evaluation.rotations import rotation_error_deg
+
 Numbers = NDArray[np.float64]
 
 AUC_THRESHOLDS_DEG = (5, 10, 20)
 ACCURACY_THRESHOLDS_DEG = tuple(range(1, 21))
 EPIPOLAR_THRESHOLD = 5e-4  # of the squared symmetric distance on the normalised image plane (Sarlin et al., 2020)
-
-
-def rotation_error_deg(estimated: Numbers, true: Numbers) -> float:
-    """Angle of the rotation between two (3, 3) rotations, 0 to 180 degrees.
-
-    From |R - R'|_F = 2 sqrt(2) sin(angle / 2): unlike the arccosine of the trace it is exact for small angles.
-    """
-    sine = np.linalg.norm(estimated - true) / np.sqrt(8)
-    return float(np.degrees(2 * np.arcsin(min(sine, 1.0))))
 
 
 def translation_error_deg(estimated: Numbers, true: Numbers) -> float:

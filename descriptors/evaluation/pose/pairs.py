@@ -8,7 +8,7 @@ import numpy as np
 
 from descriptors.evaluation.describers import Describer
 from descriptors.evaluation.features import Features
-from descriptors.evaluation.homography.pairs import matched_rows
+from descriptors.evaluation.matching import matched_rows
 from descriptors.evaluation.pose.estimation import MINIMAL_MATCHES, Pose, estimate_pose, mean_focal_px, normalised
 from descriptors.evaluation.pose.measures import EPIPOLAR_THRESHOLD, epipolar_errors, pose_errors_deg
 from descriptors.evaluation.pose.options import options_of
@@ -66,7 +66,7 @@ def matched(pair: PosePair, describer: Describer, instruments: Instruments) -> M
     """
     settings = instruments.settings
     one, two = (instruments.store.features(view.image, describer) for view in pair.views)
-    rows = matched_rows(one, two, instruments).numpy()
+    rows = matched_rows(one.descriptors, two.descriptors, settings.device, settings.ratio)
     places = (one.keypoints.xy[rows[:, 0]].astype(np.float64), two.keypoints.xy[rows[:, 1]].astype(np.float64))
     cameras = (pair.views[0].intrinsics, pair.views[1].intrinsics)
     first, second = normalised(places[0], cameras[0]), normalised(places[1], cameras[1])

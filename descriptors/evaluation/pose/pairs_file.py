@@ -1,6 +1,6 @@
 """Calibrated image pairs with their true relative pose, from a list in MegaDepth-1500's and ScanNet-1500's layout.
 
-A line holds 38 words: `name0 name1 rot0 rot1 K0(9) K1(9) T_0to1(16)`, matrices row by row (Sarlin et al., 2020). An
+A line holds 38 words, `LAYOUT`, matrices row by row (Sarlin et al., 2020). An
 image is turned by 90 degrees * rot counter-clockwise to stand upright; K and T are those of the images as stored, K in
 the pixels of option `frame`.
 """
@@ -12,13 +12,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from descriptors.evaluation.lists import read_list
+from descriptors.evaluation.rotations import is_rotation, nearest_rotation
 from descriptors.evaluation.sizes import UnmeasurableError
 
 Numbers = NDArray[np.float64]
 
+LAYOUT = "name0 name1 rot0 rot1 K0(9) K1(9) T_0to1(16)"
 WORDS = 38
 MAX_SCENES = 10  # a row each; of more scenes there is one row for all
-RIGID_TOLERANCE = 1e-3  # of R R^T from the identity: lists round their numbers
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,12 @@ def read_lines(path: Path) -> list[PairLine]:
         ValueError: there is no such file, it is no text, or it has no line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); name the list by pairs=<file name>.") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not a text file.") from error
-    split = [(number, tuple(line.split())) for number, line in enumerate(text.splitlines(), 1)]
-    lines = [PairLine(path.name, number, words) for number, words in split if words and not words[0].startswith("#")]
-    if not lines:
-        raise ValueError(f"{path}: lists no pair; a line is name0 name1 rot0 rot1 K0(9) K1(9) T_0to1(16).")
-    return lines
+        entries = read_list(path, LAYOUT)
+    except ValueError as error:
+        raise ValueError(f"{error} Name the list by pairs=<file name>.") from error
+    if not entries:
+        raise ValueError(f"{path}: lists no pair; a line is {LAYOUT}.")
+    return [PairLine(path.name, entry.number, tuple(entry.words)) for entry in entries]
 
 
 def parse(line: PairLine) -> ListedPair:
@@ -97,9 +95,7 @@ def _shared_depth(folders: Sequence[tuple[str, ...]]) -> int:
 
 def _pair(words: Sequence[str]) -> ListedPair:
     if len(words) != WORDS:
-        raise UnmeasurableError(
-            f"{len(words)} words, expected {WORDS}: name0 name1 rot0 rot1 K0(9) K1(9) T_0to1(16), no space in a name."
-        )
+        raise UnmeasurableError(f"{len(words)} words, expected {WORDS}: {LAYOUT}, no space in a name.")
     turns = (_turns(words[2], "rot0"), _turns(words[3], "rot1"))
     first, second = (_intrinsics(words[start : start + 9], name) for start, name in ((4, "K0"), (13, "K1")))
     return ListedPair((words[0], words[1]), turns, (first, second), _motion(words[22:]))
@@ -121,19 +117,12 @@ def _intrinsics(words: Sequence[str], name: str) -> Numbers:
 def _motion(words: Sequence[str]) -> Numbers:
     matrix = _numbers(words, "T_0to1").reshape(4, 4)
     rotation, last = matrix[:3, :3], matrix[3]
-    off = np.abs(rotation @ rotation.T - np.eye(3)).max()
-    if off > RIGID_TOLERANCE or np.linalg.det(rotation) < 0 or not np.array_equal(last, [0, 0, 0, 1]):
+    if not is_rotation(rotation) or not np.array_equal(last, [0, 0, 0, 1]):
         raise UnmeasurableError(f"T_0to1 = {matrix.tolist()} is no rigid motion: a rotation, then t, last row 0 0 0 1.")
     if not matrix[:3, 3].any():
         raise UnmeasurableError("t = 0 in T_0to1: cameras at one place have no direction of translation.")
-    matrix[:3, :3] = _nearest_rotation(rotation)
+    matrix[:3, :3] = nearest_rotation(rotation)
     return matrix
-
-
-def _nearest_rotation(matrix: Numbers) -> Numbers:
-    """Without it six digits in a list make an error of 0 degrees one of 0.05, if angles are taken from the trace."""
-    left, _, right = np.linalg.svd(matrix)
-    return np.asarray(left @ right, np.float64)
 
 
 def _numbers(words: Sequence[str], name: str) -> Numbers:

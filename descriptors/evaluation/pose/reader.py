@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from descriptors.evaluation.inside import inside
 from descriptors.evaluation.pose.options import options_of
 from descriptors.evaluation.pose.pairs_file import ListedPair, PairLine, parse, read_lines
 from descriptors.evaluation.pose.views import Numbers, TurnedImage, View, read_turned, turned_motion, view_of
@@ -44,14 +45,14 @@ class PairReader:
         """The views of a line, as large as the settings say and upright, and the motion between them.
 
         Raises:
-            UnmeasurableError: the line is bad, or an image is missing or unreadable.
+            UnmeasurableError: the line is bad, or an image is missing, unreadable or outside of the folder.
         """
         listed = parse(line)
         first, second = self._view(listed, 0), self._view(listed, 1)
         return PosePair((first, second), turned_motion(listed.motion, first.turn, second.turn))
 
     def _view(self, listed: ListedPair, number: int) -> View:
-        path = self._data / listed.names[number]
+        path = inside(self._data, listed.names[number])
         if not path.is_file():
             raise UnmeasurableError(f"there is no image {listed.names[number]}.")
         turned = self._read(path, listed.quarter_turns[number], self._max_side)

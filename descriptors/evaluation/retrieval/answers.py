@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from descriptors.evaluation.describers import Describer
 from descriptors.evaluation.features import Features
-from descriptors.evaluation.matching import mutual_nearest
+from descriptors.evaluation.matching import matched_rows
 from descriptors.evaluation.retrieval.collection import Rows, View
 from descriptors.evaluation.retrieval.reader import FeatureReader
 from descriptors.evaluation.retrieval.reranking import count_inliers, reranked
@@ -63,7 +62,6 @@ class Matcher:
         return Answer(order, found, keypoints, self.reader.new_seconds(describer.name), failures)
 
     def _inliers(self, mine: Features, theirs: Features) -> int:
-        rows = [torch.from_numpy(one.descriptors).to(self.settings.device) for one in (mine, theirs)]
-        matches = mutual_nearest(rows[0], rows[1], self.settings.ratio).cpu().numpy()
+        matches = matched_rows(mine.descriptors, theirs.descriptors, self.settings.device, self.settings.ratio)
         places = mine.keypoints.xy[matches[:, 0]], theirs.keypoints.xy[matches[:, 1]]
         return count_inliers(*places, str(self.settings.options["geometry"]))

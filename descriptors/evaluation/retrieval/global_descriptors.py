@@ -49,16 +49,18 @@ def describe_views(name: str, collection: Collection, reader: FeatureReader) -> 
         name: `vlad`, or a file in hloc's layout.
 
     Raises:
-        ValueError: the name is neither, or no view of the gallery has a descriptor.
+        ValueError: the name is neither, no view of the gallery has a descriptor, or descriptors are of several lengths.
     """
     views = list(dict.fromkeys([*collection.gallery, *(query.view for query in collection.queries)]))
-    matrix, missing = torch.empty(0, 0), dict[View, str]()
+    matrix, missing, first = torch.empty(0, 0), dict[View, str](), None
     with _encoder(name, collection, reader) as encode:
         for number, view in enumerate(progress(views, "images")):
             try:
                 row = encode(view)
                 matrix = matrix if len(matrix) else row.new_zeros(len(views), len(row))
-                matrix[number] = _of_length(row, matrix.shape[1], view)
+                first = first or view
+                _check_length(row, matrix.shape[1], view, first)
+                matrix[number] = row
             except UnmeasurableError as error:
                 missing[view] = str(error)
     if all(view in missing for view in collection.gallery):
@@ -97,10 +99,13 @@ def _stored(file: h5py.File, view: View) -> Tensor:
     return F.normalize(torch.from_numpy(values), dim=0)
 
 
-def _of_length(row: Tensor, length: int, view: View) -> Tensor:
+def _check_length(row: Tensor, length: int, view: View, first: View) -> None:
+    """Of two lengths nobody knows which one is right."""
     if len(row) != length:
-        raise UnmeasurableError(f"the {STORED} of {view.name} has {len(row)} numbers, that of the others {length}.")
-    return row
+        raise ValueError(
+            f"the {STORED} of {view.name} has {len(row)} numbers, that of {first.name} {length}; one "
+            "file holds those of one network."
+        )
 
 
 def _sample(gallery: Sequence[View], local: Local) -> Tensor:

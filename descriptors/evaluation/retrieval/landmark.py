@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from descriptors.evaluation.inside import inside
 from descriptors.evaluation.retrieval.collection import NO_ROWS, Collection, Query, Verdict, View, answerable
 from descriptors.evaluation.settings import Settings
 
@@ -33,7 +34,8 @@ def find_landmarks(settings: Settings) -> Collection:
     """The collection of a folder.
 
     Raises:
-        ValueError: `gt.csv` is missing or damaged, names a file twice, or has no query with an answer.
+        ValueError: `gt.csv` is missing or damaged, names a file twice or outside of images/, or has no query with
+            an answer.
     """
     which = settings.options["gallery"]
     if which not in GALLERIES:
@@ -46,7 +48,7 @@ def find_landmarks(settings: Settings) -> Collection:
         raise ValueError(f"{settings.data / 'gt.csv'}: has no query; mark some files with is_query = 1.")
     landmark = np.array([photo.landmark for photo in searched])
     grouped = len({photo.landmark for photo in asked}) <= FEW
-    views = {photo.file: View(settings.data / "images" / photo.file, photo.file) for photo in photos}
+    views = {photo.file: View(inside(settings.data / "images", photo.file), photo.file) for photo in photos}
     queries = [_query(photo, views[photo.file], landmark, row, grouped) for photo in asked]
     answered, notes = answerable(queries)
     return Collection([views[photo.file] for photo in searched], answered, notes=notes)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from descriptors.evaluation.inside import inside
 from descriptors.evaluation.retrieval.collection import Collection, Query, Rows, Verdict, View, answerable
 from descriptors.evaluation.retrieval.plain_pickle import load_plain
 from descriptors.evaluation.settings import Settings
@@ -28,7 +29,8 @@ def find_revisited(settings: Settings) -> Collection:
     """The collection of a folder.
 
     Raises:
-        ValueError: the pickle is missing, damaged, or holds more than the plain data it should.
+        ValueError: the pickle is missing, damaged, holds more than the plain data it should, or names images
+            outside of jpg/.
     """
     path = _truth_file(settings.data)
     content = load_plain(path)
@@ -67,7 +69,7 @@ def _query(path: Path, name: str, truth: Mapping[str, Any], gallery: Sequence[Vi
 
 
 def _view(folder: Path, name: str, box: tuple[float, float, float, float] | None = None) -> View:
-    return View(folder / "jpg" / f"{name}.jpg", f"{name}.jpg", box)
+    return View(inside(folder / "jpg", f"{name}.jpg"), f"{name}.jpg", box)
 
 
 def _joined(parts: Mapping[str, Rows], names: Sequence[str]) -> Rows:

@@ -73,11 +73,11 @@ def retrieval_samples(
     search = _Search(collection, described, judge)
     matcher = Matcher(collection.gallery, reader, settings)
     rankings = global_rankings(collection, described)
-    for query, ranking in zip(progress(collection.queries, "queries"), rankings, strict=True):
+    for number, (query, ranking) in enumerate(zip(progress(collection.queries, "queries"), rankings, strict=True)):
         shortlist = search.shortlist(query, ranking, int(settings.options["shortlist"]))
         answers = {one.name: matcher.answer(query.view, ranking, shortlist, one) for one in instruments.describers}
         for verdict in query.verdicts:
-            yield {name: search.sample(query, verdict, ranking, answer) for name, answer in answers.items()}
+            yield {name: search.sample(number, verdict, ranking, answer) for name, answer in answers.items()}
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,12 @@ class _Search:
         gallery, missing = self.collection.gallery, self.described.missing
         return [row for row in ranking[:count].tolist() if gallery[row] not in missing]
 
-    def sample(self, query: Query, verdict: Verdict, ranking: Rows, answer: Answer) -> RankedSample:
-        """The figures of a ranking before and after re-ranking; nothing right where the query cannot be described."""
+    def sample(self, number: int, verdict: Verdict, ranking: Rows, answer: Answer) -> RankedSample:
+        """The figures of a ranking before and after re-ranking; nothing right where the query cannot be described.
+
+        All verdicts on a query are of one cluster.
+        """
+        query = self.collection.queries[number]
         lost = query.view in self.described.missing
         before = None if lost else _without(ranking, verdict.junk)
         after = None if lost or answer.ranking is None else _without(answer.ranking, verdict.junk)
@@ -109,6 +113,7 @@ class _Search:
             keypoints=answer.keypoints,
             seconds=answer.seconds,
             failure=self._failure(query, verdict, answer),
+            cluster=str(number),
             view=query.view,
             before=self._hits(before, verdict, {}),
             after=self._hits(after, verdict, answer.inliers),

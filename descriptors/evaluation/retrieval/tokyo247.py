@@ -5,8 +5,9 @@ The file holds `dbStruct`: `dbImageFns` and `qImageFns`, paths in images/ and qu
 in a row of the database are cuts of one panorama; of these a ranking keeps the first only (the option `cuts`; 1 for a
 `dbStruct` of another data set). The database's names end on .jpg where the published files are .png: both are read.
 
-Queries come in threes, taken by day, at sunset and at night, which are the groups; a query that nothing is near to
-counts as missed. (Arandjelovic et al., CVPR 2016, and the code that came with it.)
+The 315 queries come in threes, taken by day, at sunset and at night, which are the groups; a list of another length has
+no groups. A query that nothing is near to counts as missed. (Arandjelovic et al., CVPR 2016, and the
+code that came with it.)
 """
 
 from pathlib import Path
@@ -16,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from descriptors.evaluation.inside import inside
 from descriptors.evaluation.retrieval.collection import Collection, Query, Verdict, View
 from descriptors.evaluation.settings import Settings
 
 FILE = "tokyo247.mat"
 TIMES = ("day", "sunset", "night")
+QUERIES = 315  # of the published list, whose order tells the times
 
 Places = NDArray[np.float64]  # (N, 2) m, UTM
 
@@ -29,7 +32,8 @@ def find_tokyo(settings: Settings) -> Collection:
     """The collection of a folder.
 
     Raises:
-        ValueError: the file is missing or damaged, has no query, or its numbers of images and places differ.
+        ValueError: the file is missing or damaged, has no query, names images outside of its folders, or its numbers of
+            images and places differ.
     """
     path = settings.data / FILE
     content = _content(path)
@@ -38,7 +42,7 @@ def find_tokyo(settings: Settings) -> Collection:
     reach_m, cuts = float(content.posDistThr), int(settings.options["cuts"])
     if cuts < 1 or len(gallery) % cuts:
         raise ValueError(f"{path}: {len(gallery)} images are no panoramas of cuts = {cuts} images each.")
-    times = TIMES if len(asked) % len(TIMES) == 0 else (None,)
+    times = TIMES if len(asked) == QUERIES else (None,)
     verdicts = [
         Verdict(times[number % len(times)], np.flatnonzero(((places - place) ** 2).sum(1) <= reach_m**2))
         for number, place in enumerate(whereabouts)
@@ -68,10 +72,10 @@ def _views(path: Path, content: Any, folder: str, names: str, places: str) -> tu
     utm = utm[:, None] if utm.ndim == 1 else utm
     if not files or utm.shape != (2, len(files)) or not np.isfinite(utm).all():
         raise ValueError(f"{path}: {names} has {len(files)} images, {places} is {utm.shape}, expected (2, images).")
-    return [_view(path.parent, f"{folder}/{name}") for name in files], utm.T
+    return [_view(path.parent / folder, folder, name) for name in files], utm.T
 
 
-def _view(root: Path, name: str) -> View:
-    path = root / name
+def _view(root: Path, folder: str, name: str) -> View:
+    path = inside(root, name)
     stored = path if path.exists() or not path.with_suffix(".png").exists() else path.with_suffix(".png")
-    return View(stored, name)
+    return View(stored, f"{folder}/{name}")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,17 +10,23 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.collections import LineCollection
 
 from descriptors.evaluation import protocols
 from descriptors.evaluation.bundled import after_training, pairs, samples
 from descriptors.evaluation.bundled.after_training import evaluate_run
-from descriptors.evaluation.bundled.pairs import Pair, Recipe
+from descriptors.evaluation.bundled.pairs import Recipe
 from descriptors.evaluation.bundled.protocols import BUNDLED
 from descriptors.evaluation.detectors import Keypoints
 from descriptors.evaluation.evaluate import evaluate
 from descriptors.evaluation.features import Features
+from descriptors.evaluation.homography.lines import matches_figure
+from descriptors.evaluation.homography.measuring import matched
+from descriptors.evaluation.homography.pair import Pair
+from descriptors.evaluation.homography.values import MATCHING_SCORE, homography_values
 from descriptors.evaluation.protocol import Instruments
 from descriptors.evaluation.settings import Settings
+from descriptors.evaluation.sizes import UnmeasurableError
 from descriptors.networks import Compact
 from descriptors.verbs.evaluate import add_arguments, run
 from descriptors.weights import save_weights
@@ -71,7 +78,8 @@ def measured(monkeypatch, recipe, first, second):
 def recipe_of(set_name, errors_px, homography=None):
     other = FLAT.copy()
     other[0, 0, 0] = 1
-    return Recipe("hand", set_name, set_name, lambda max_side: Pair((FLAT, other), errors_px, homography))
+    pair = Pair(("hand", f"hand/{set_name}"), (FLAT, other), errors_px, homography)
+    return Recipe("hand", set_name, set_name, lambda max_side: pair)
 
 
 def test_matches_of_unknown_truth_count_neither_way_by_hand(monkeypatch):
@@ -91,9 +99,39 @@ def test_a_pair_of_which_nothing_is_known_has_no_right_match(monkeypatch):
     assert (found.values["mma@10"], found.values["unknown_matches"]) == (0, 2)
 
 
+def test_a_picture_counts_matches_of_unknown_truth_and_draws_the_others_only():
+    """Of four matches two are right (0.5 and 2 px), one is wrong (7 px) and of one the truth is unknown."""
+    pair = recipe_of("stereo", lambda first, second: np.array([0.5, np.nan, 2, 7])).make(0)
+    features = at_places(np.arange(8).reshape(4, 2), np.eye(4))
+    figure = matches_figure(pair, instruments_that_find(features, features), "by hand", "stereo")
+    says = "4 and 4 keypoints; MMA@3 66.7%, 2 of 3 matches right, 1 more where the truth is unknown"
+    assert any(says in text.get_text() for text in figure.axes[0].texts)
+    drawn = [found for found in figure.axes[0].collections if isinstance(found, LineCollection)]
+    assert [len(found.get_segments()) for found in drawn] == [1, 2]  # wrong, right
+
+
+def test_pairs_of_a_photograph_are_alike_whether_they_can_be_measured_or_not(monkeypatch):
+    def lacking(max_side):
+        raise UnmeasurableError("gone")
+
+    features = at_places(np.zeros((2, 2)), np.eye(2))
+    kept = recipe_of("stereo", lambda first, second: np.zeros(len(first)))
+    for recipe in (kept, replace(kept, make=lacking)):
+        assert measured(monkeypatch, recipe, features, features).cluster == "hand"
+
+
+@pytest.mark.parametrize("values", [homography_values([3]), MATCHING_SCORE])
+def test_a_pair_without_a_homography_has_no_value_of_one(values):
+    pair = recipe_of("stereo", lambda first, second: np.zeros(len(first))).make(0)
+    features = at_places(np.zeros((2, 2)), np.eye(2))
+    tools = instruments_that_find(features, features)
+    with pytest.raises(ValueError, match="hand and hand/stereo are related by no homography"):
+        values.of(matched(pair, tools.describers[0], tools))
+
+
 @pytest.mark.parametrize(
     ("count", "sentence"),
-    [(0, "no keypoints in the first and the second image."), (3, "mine: 3 matches, a homography needs 4.")],
+    [(0, "no keypoints in hand and viewpoint."), (3, "mine: 3 matches, a homography needs 4.")],
 )
 def test_a_warped_pair_without_a_homography_counts_worst_and_says_why(monkeypatch, count, sentence):
     features = at_places(np.zeros((count, 2)), np.eye(count))

@@ -95,6 +95,14 @@ def test_bad_pairs_are_named_counted_as_the_worst_and_the_rest_goes_on(folder, g
     json.dumps(said.as_dict(), allow_nan=False)
 
 
+def test_pairs_of_a_sequence_are_one_cluster_whether_they_can_be_measured_or_not(good, folder):
+    for root in (good, folder):
+        with instruments(settings_of(PROTOCOL, root, "rootsift")) as tools:
+            samples = [found["rootsift"] for found in HOMOGRAPHY_FOLDER.samples(tools)]
+        assert [one.cluster for one in samples] == [one.name.partition("/")[0] for one in samples]
+    assert [one.name for one in samples if one.cluster == "v_7good"] == ["v_7good/1-2", "v_7good/1-3"]
+
+
 @pytest.mark.parametrize("protocol", HOMOGRAPHY_PROTOCOLS)
 def test_rows_are_reported_even_when_all_pairs_fail(tmp_path, protocol):
     write_sequence(tmp_path / "v_one", PHOTO, {2: np.eye(3)}, "png")

@@ -7,8 +7,15 @@ from PIL import Image
 
 from descriptors.data.decoding import decode
 from descriptors.evaluation import sizes
-from descriptors.evaluation.homography.folder import PairFiles, find_pairs, read_homography, read_pair
+from descriptors.evaluation.homography.folder import (
+    PairFiles,
+    find_pairs,
+    read_homography,
+    read_pair,
+    without_pairs,
+)
 from descriptors.evaluation.homography.pairs import Recipe
+from descriptors.evaluation.protocols import PROTOCOLS, completed
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError, read_at_size, shrink
 from tests.evaluation.scenes import SMALL_VIEW, blob_image, make_folder, write_sequence
@@ -22,6 +29,21 @@ def test_pairs_are_found_by_sequence_number_and_set(tmp_path):
         ("v_astronaut/1-2", "viewpoint"),
         ("v_astronaut/1-3", "viewpoint"),
     ]
+
+
+def test_sub_folders_without_a_pair_are_named(tmp_path):
+    spot = blob_image(64, (30, 30), 5)
+    for name in ("v_one", "v_pair", "v_txt"):
+        write_sequence(tmp_path / name, spot, {2: np.eye(3)}, "png")
+        if name != "v_pair":
+            (tmp_path / name / "2.png").unlink()
+    (tmp_path / "v_one/H_1_2").unlink()
+    (tmp_path / "v_txt/H_1_2").rename(tmp_path / "v_txt/H_1_2.txt")
+    assert [files.name for files in find_pairs(tmp_path)] == ["v_pair/1-2"]
+    for protocol in ("homography-folder", "hpatches/d2net", "hpatches/homography"):
+        notes = PROTOCOLS[protocol].notes(Settings(["rootsift"], tmp_path, **completed(protocol, {})))
+        assert notes[0] == "without an image 2.* or a file H_1_2 (or of a larger number): v_one, v_txt."
+    assert without_pairs(tmp_path, left_out=["v_one", "v_txt"]) == []
 
 
 def test_a_shrunken_spot_is_where_the_scaling_says():

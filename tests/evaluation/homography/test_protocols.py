@@ -1,6 +1,8 @@
 """What the protocols named hpatches/* promise: the published settings, and their own figures."""
 
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,8 +11,10 @@ import skimage.data
 
 from descriptors.evaluation.evaluate import evaluate, instruments, measure
 from descriptors.evaluation.homography.measures import in_view, recovered_share
+from descriptors.evaluation.homography.pair import warped_pair
 from descriptors.evaluation.homography.protocols import HPATCHES_HOMOGRAPHY, HPATCHES_SUPERPOINT
 from descriptors.evaluation.homography.resizing import covering_crop
+from descriptors.evaluation.homography.values import MATCHING_SCORE, Matched
 from descriptors.evaluation.protocols import PROTOCOLS, completed
 from descriptors.evaluation.rows import Sample, Summing, rows_of
 from descriptors.evaluation.settings import Settings
@@ -198,6 +202,38 @@ def test_the_matching_score_of_four_keypoints_by_hand():
     back = np.linalg.inv(SHIFT)
     assert recovered_share(second, first, rows[:, ::-1], back, (100, 50)) == pytest.approx(1 / 2)
     assert recovered_share(first[3:], second, np.empty((0, 2), int), SHIFT, (100, 50)) == 0
+
+
+def test_the_matching_score_of_images_of_different_sizes_by_hand():
+    """Shifted by 10 px from 100 x 50 to 60 x 80: of the first (55, 40) and (95, 5) leave the view, both left are right.
+
+    Of the second (58, 70) leaves it downwards, two of the three left are right: (1 + 2/3) / 2.
+    """
+    first = np.array([[0, 0], [20, 20], [55, 40], [95, 5]], np.float32)
+    second = np.array([[10, 0], [30, 20], [40, 5], [58, 70]], np.float32)
+    features = tuple(SimpleNamespace(keypoints=SimpleNamespace(xy=xy)) for xy in (first, second))
+    images = (np.zeros((50, 100, 3), np.uint8), np.zeros((80, 60, 3), np.uint8))
+    pair = warped_pair(("1.png", "2.png"), images, SHIFT)
+    values, lacking = MATCHING_SCORE.of(Matched(pair, features, np.array([[0, 0], [1, 1]])))
+    assert (values["matching_score"], lacking) == (pytest.approx(5 / 6), None)
+
+
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS if name.startswith(("homography", "hpatches/"))])
+def test_pairs_of_a_sequence_are_of_one_cluster(tmp_path, name):
+    for sequence, numbers in (("i_a", (2, 3)), ("v_b", (2,))):
+        (tmp_path / sequence).mkdir()
+        for k in numbers:
+            (tmp_path / sequence / f"H_1_{k}").touch()
+    with instruments(settings_of(name, tmp_path, None, "rootsift")) as tools:
+        clusters = [found["rootsift"].cluster for found in PROTOCOLS[name].samples(tools)]
+    assert clusters == ["i_a", "i_a", "v_b"]
+
+
+def test_the_superpoint_protocol_says_its_images_size():
+    settings = settings_of("hpatches/superpoint-480", Path("hpatches"), None, "rootsift")
+    said = settings.in_words(HPATCHES_SUPERPOINT.size)
+    assert "at most 1000 keypoints, the middle 640 x 480 px of images resized to cover it, mutual" in said
+    assert "at most 640 px a side" in settings.in_words()
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,6 +1,9 @@
 import importlib
+import re
 import subprocess
 import sys
+import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +22,9 @@ from descriptors.evaluation.localization.poses import (
     write_poses,
 )
 from descriptors.evaluation.localization.protocols import LOCALIZATION, LOCALIZATION_SUBMISSION, median
+from descriptors.evaluation.localization.samples import _answers, _triangulated
+from descriptors.evaluation.localization.scene import read_scene
+from descriptors.evaluation.localization.submission import file_name
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError
 from tests.evaluation.localization import corner
@@ -48,6 +54,10 @@ def evaluated(data, describers=("rootsift",), protocol="localization", **setting
     return measure(Settings(describers=list(describers), data=data, **given))
 
 
+def given_for(protocol):
+    return protocols.completed(protocol, {"keypoints": 1000, "options": LIST})
+
+
 def linked(room, folder):
     """A dataset with the room's images that a test may change."""
     folder.mkdir(exist_ok=True)
@@ -70,6 +80,63 @@ def test_held_out_views_of_a_room_are_localized_to_centimetres(room, max_side):
     assert row.measures["registered"] == 1
     assert row.measures["median_position_m"] < 0.01
     assert row.measures["median_rotation_deg"] < 0.1
+
+
+def test_a_query_whose_true_pose_is_not_known_is_left_out_and_the_share_is_of_the_others(room, tmp_path):
+    """Three queries of which two are judged, both of them found: 2 / 2, not 2 / 3."""
+    data = linked(room, tmp_path)
+    (data / "queries.txt").write_text((room / "queries.txt").read_text() + "\n" + corner.query_line("view-6.png"))
+    write_poses(data / "query_poses.txt", {name: VIEWS[n] for name, n in (("view-2.png", 2), ("view-5.png", 5))})
+    evaluation = evaluated(data)
+    assert evaluation.rows[0].counts["queries"] == 2
+    assert evaluation.rows[0].measures["localized@0.25m_2deg"] == 1
+    assert evaluation.failures == []
+    assert evaluation.notes == ["1 queries have no known true pose, so are not measured: view-6.png."]
+
+
+def test_answers_keep_counts_and_not_the_features_of_every_query(room, monkeypatch):
+    alive = []
+
+    def kept(folder, describer, tools):
+        read = reader(folder, describer, tools)
+
+        def features_of(name):
+            features = read(name)
+            alive.append(weakref.ref(features))
+            return features
+
+        return features_of
+
+    monkeypatch.setattr("descriptors.evaluation.localization.samples.reader", kept)
+    with instruments(Settings(describers=["rootsift"], data=room, **given_for("localization"))) as tools:
+        scene = read_scene(room, tools.settings.options)
+        answers = _answers(tools.describers[0], tools, scene, partial(_triangulated, scene))
+        assert [answer.keypoints > 100 for answer in answers.values()] == [True, True]
+        assert [answer.seconds > 0 for answer in answers.values()] == [True, True]
+        assert len(alive) == 10
+        assert [ref() for ref in alive] == [None] * 10
+
+
+@pytest.mark.parametrize("name", ["../images/view-2.png", "/images/view-2.png", "a/../view-2.png"])
+def test_a_query_outside_of_the_images_is_not_read(room, tmp_path, name):
+    data = linked(room, tmp_path)
+    (data / "queries.txt").write_text((room / "queries.txt").read_text() + "\n" + corner.query_line(name))
+    write_poses(data / "query_poses.txt", {"view-2.png": VIEWS[2], "view-5.png": VIEWS[5]})
+    with (data / "query_poses.txt").open("a") as file:
+        file.write(f"{name} 1 0 0 0 0 0 0\n")
+    evaluation = evaluated(data)
+    (failure,) = evaluation.failures
+    assert failure["pair"] == name
+    assert f"'{name}' leads out of" in failure["reason"]
+    assert evaluation.rows[0].measures["localized@0.25m_2deg"] == pytest.approx(2 / 3)
+
+
+def test_files_of_different_describers_have_different_names():
+    assert file_name("hall", "rootsift") == "hall-rootsift"
+    names = [file_name("hall", word) for word in ("runs/a b", "runs/a_b", "runs_a_b", "runs/a/b")]
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"hall-runs_a_b(-[0-9a-f]{8})?", name) for name in names)
+    assert file_name("a b", "sift") != file_name("a_b", "sift")
 
 
 def test_the_same_run_gives_the_same_figures(room):
@@ -131,12 +198,12 @@ def test_bad_queries_and_views_are_named_count_worst_and_the_rest_goes_on(room, 
         "blob.png": "matches with points of the map, a pose needs 4",
         "view-3.png": "no known view in the map is listed for it",
         "view-4.png": "is 400 x 300 px, but its camera says 300 x 400",
-        "view-6.png": "its true pose is not known",
     }.items():
         assert words in reasons[name], name
     row = evaluation.rows[0]
-    assert (row.counts["queries"], row.failures) == (9, 7)
-    assert row.measures["localized@5m_10deg"] == pytest.approx(2 / 9)
+    assert (row.counts["queries"], row.failures) == (8, 6)
+    assert evaluation.notes == ["1 queries have no known true pose, so are not measured: view-6.png."]
+    assert row.measures["localized@5m_10deg"] == pytest.approx(2 / 8)
     assert (row.measures["median_position_m"], row.measures["median_rotation_deg"]) == (np.inf, np.inf)
     assert row.as_dict()["median_position_m"] is None
     assert "1 of 5 known views left out, the first is view-0.png: view-0.png cannot be decoded" in caplog.text

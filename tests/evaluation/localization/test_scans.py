@@ -11,7 +11,7 @@ from descriptors.evaluation.localization.image_features import ImageFeatures
 from descriptors.evaluation.localization.mapping import NO_POINT
 from descriptors.evaluation.localization.poses import position_error_m, read_poses, rotation_error_deg
 from descriptors.evaluation.localization.protocols import LOCALIZATION_INLOC
-from descriptors.evaluation.localization.scans import FOCAL_PX, read_inloc, scanned_map, scanned_places
+from descriptors.evaluation.localization.scans import FOCAL, read_inloc, scanned_map, scanned_places
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError
 from tests import oracles_localization as oracle
@@ -81,6 +81,14 @@ def test_every_keypoint_with_a_place_is_a_point_of_its_own(tmp_path):
     np.testing.assert_array_equal(mapped.landmarks(names[1]).xyz[1:], [[3, 2, 2], [5, 1, 2]])
 
 
+@pytest.mark.parametrize("name", [f"../data/{CUTOUT}", f"/{CUTOUT}"])
+def test_a_scan_outside_of_the_folder_is_not_read(tmp_path, name):
+    write_scan(tmp_path / "data", ramp(8, 6))
+    scanned_places(at((1, 1)), tmp_path / "data", CUTOUT)
+    with pytest.raises(UnmeasurableError, match=f"'{name}.mat' leads out of"):
+        scanned_places(at((1, 1)), tmp_path / "data", name)
+
+
 @pytest.mark.parametrize("broken", ["scan", "shape", "key", "alignment", "numbers", "name"])
 def test_a_scan_that_is_missing_or_of_another_layout_is_named(tmp_path, broken):
     write_scan(tmp_path, ramp(8, 6) if broken != "shape" else ramp(6, 8))
@@ -108,6 +116,8 @@ def test_the_list_of_pairs_says_which_queries_there_are_and_the_phones_camera_is
     assert scene.neighbours == {"query/a.JPG": [CUTOUT, "other.jpg"]}
     camera = scene.queries[0].camera_for((4032, 3024))
     np.testing.assert_allclose(camera.params, [3136, 2016, 1512])  # 4032 px x 28 mm / 36 mm
+    camera = scene.queries[0].camera_for((1200, 1600))
+    np.testing.assert_allclose(camera.params, [1600 * 28 / 36, 600, 800])  # a shrunken copy, upright
     (tmp_path / "pairs-query.txt").write_text("\n")
     with pytest.raises(ValueError, match="lists no query"):
         read_inloc(tmp_path, LOCALIZATION_INLOC.options)
@@ -115,8 +125,7 @@ def test_the_list_of_pairs_says_which_queries_there_are_and_the_phones_camera_is
 
 def test_queries_are_localized_among_scanned_views_through_the_protocol(tmp_path, monkeypatch):
     """The corner of a room: known views with their depth, a query whose camera is like the phone's."""
-    monkeypatch.setattr(corner, "FOCAL_PX", FOCAL_PX / 8)  # an eighth of the phone's size, so that tests are fast
-    monkeypatch.setattr("descriptors.evaluation.localization.scans.FOCAL_PX", FOCAL_PX / 8)
+    monkeypatch.setattr(corner, "FOCAL_PX", FOCAL * corner.SIZE[0])  # a tenth of the phone's, for speed
     monkeypatch.setattr(corner, "CENTRE_PX", (corner.SIZE[0] / 2 - 0.5, corner.SIZE[1] / 2 - 0.5))
     monkeypatch.setitem(protocols.PROTOCOLS, "localization/inloc", LOCALIZATION_INLOC)
     views = corner.poses(4)

@@ -10,10 +10,10 @@ from descriptors.evaluation.pose.measures import (
     epipolar_errors,
     essential_matrix,
     pose_errors_deg,
-    rotation_error_deg,
     share_within,
     translation_error_deg,
 )
+from descriptors.evaluation.rotations import rotation_error_deg
 from tests import oracles_pose as oracle
 from tests.evaluation.pose.scenes import motion_of
 

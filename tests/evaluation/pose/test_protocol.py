@@ -122,6 +122,8 @@ def test_bad_pairs_are_named_counted_as_infinite_errors_and_the_rest_goes_on(fol
         "c.png d.png": line_of(("c.png", "d.png"), cameras=(LEFT, singular)),
         "e.png f.png": line_of(("e.png", "f.png"), motion=np.diag([1.0, 1, -1, 1])),
         "line 9": "word",
+        "moto/left.png ../few.png": line_of(("moto/left.png", "../few.png")),
+        "/few.png moto/right.png": line_of(("/few.png", "moto/right.png")),
     }
     evaluation = measured(write_list(tmp_path, lines.values()))
     reasons = {failure["pair"]: failure["reason"] for failure in evaluation.failures}
@@ -134,12 +136,14 @@ def test_bad_pairs_are_named_counted_as_infinite_errors_and_the_rest_goes_on(fol
         "c.png d.png": "pairs.txt, line 7: K1",
         "e.png f.png": "pairs.txt, line 8: T_0to1",
         "line 9": "pairs.txt, line 9: 1 words",
+        "moto/left.png ../few.png": "'../few.png' leads out of",
+        "/few.png moto/right.png": "'/few.png' leads out of",
     }.items():
         assert words in reasons[name]
     row, alone = evaluation.rows[0], measured(folder).rows[0]
-    assert (row.counts["pairs"], row.failures, len(reasons)) == (9, 8, 8)
-    assert row.measures["accuracy@20"] == pytest.approx(1 / 9)
-    assert row.measures["inliers"] == pytest.approx(alone.measures["inliers"] / 9)
+    assert (row.counts["pairs"], row.failures, len(reasons)) == (11, 10, 10)
+    assert row.measures["accuracy@20"] == pytest.approx(1 / 11)
+    assert row.measures["inliers"] == pytest.approx(alone.measures["inliers"] / 11)
     assert all(math.isfinite(value) for value in row.measures.values())
     json.dumps(evaluation.as_dict(), allow_nan=False)
 

@@ -1,5 +1,6 @@
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -192,6 +193,8 @@ def test_bad_images_are_named_and_count_worst_and_the_rest_goes_on(folder, tmp_p
         ([("a.png", "a", 0)], ("file", "landmark", "is_query"), "has no query; mark some"),
         ([("a.png", "a", 1), ("b.png", "b", 0)], ("file", "landmark", "is_query"), "nothing to measure: 1 queries"),
         ([("a.png", "a", 1), ("a.png", "a", 1)], ("file", "landmark", "is_query"), "more than once"),
+        ([("a.png", "a", 1), ("../b.png", "a", 1)], ("file", "landmark", "is_query"), r"'\.\./b\.png' leads out of"),
+        ([("a.png", "a", 1), ("/b.png", "a", 1)], ("file", "landmark", "is_query"), "'/b.png' leads out of"),
     ],
 )
 def test_a_bad_table_is_refused_in_a_sentence(tmp_path, lines, columns, sentence):
@@ -245,6 +248,18 @@ def test_images_that_a_file_of_global_descriptors_lacks_are_ranked_last_and_name
         "astronaut_0.png": f"{lacking} (It is ranked last.)",
         "astronaut_2.png": f"{lacking} (It is ranked last.)",
     }
+
+
+@pytest.mark.parametrize("number", [1, 9])
+def test_global_descriptors_of_several_lengths_are_refused_and_two_of_them_named(folder, tmp_path, angles, number):
+    """Whether the odd one is early or late: of two lengths nobody knows which one is right."""
+    stored = write_globals(tmp_path / "global.h5", angles)
+    with h5py.File(stored, "a") as file:
+        del file[FILES[number]]
+        file.create_group(FILES[number])["global_descriptor"] = np.ones(3)
+    sentence = f"the global_descriptor of {FILES[number]} has 3 numbers, that of {FILES[0]} 2; one file holds"
+    with pytest.raises(ValueError, match=sentence):
+        measured("landmark", folder, options={"global_descriptor": str(stored), "shortlist": 0})
 
 
 def test_a_describer_that_fails_on_an_image_has_no_inliers_there(folder, monkeypatch):

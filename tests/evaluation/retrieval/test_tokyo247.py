@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from descriptors.evaluation.retrieval import tokyo247
 from descriptors.evaluation.retrieval.tokyo247 import find_tokyo
 from tests.evaluation.retrieval.scenes import measured, photo, settings_of, views, write_globals, write_image
 
@@ -57,7 +58,7 @@ def folder(images, tmp_path):
     return tmp_path
 
 
-def test_panoramas_by_hand(folder):
+def test_panoramas_by_hand(folder, monkeypatch):
     """Panoramas at (0, 0), (0, 25) and (300, 0) m; all queries rank the third's cuts first, then the second's.
 
     With one answer a panorama the ranking is third, second, first.
@@ -66,6 +67,7 @@ def test_panoramas_by_hand(folder):
     night, at (300, 20): the third is right at rank 1.                            = 1, 1, 1
     Were all cuts kept, the second panorama would begin at rank 13, the first at rank 25.
     """
+    monkeypatch.setattr(tokyo247, "QUERIES", 3)
     write_truth(folder, DATABASE, PLACES, QUERIES, [(0, 0), (0, -0.1), (300, 20)])
     angles = {f"images/{name}": {"2": 10, "1": 30, "0": 50}[name[6]] + 0.1 * int(name[8:10]) for name in DATABASE}
     stored = write_globals(folder / "global.h5", angles | {f"query/{name}": 0 for name in QUERIES})
@@ -81,6 +83,15 @@ def test_panoramas_by_hand(folder):
     }
     _, rows = measured("tokyo247", folder, options={**options, "cuts": 1})
     assert [rows["rootsift", "day"].measures[f"recall@{n}"] for n in (1, 5, 10)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("count", "groups"), [(3, [None] * 4), (315, ["day", "sunset", "night", "day"])])
+def test_times_are_those_of_the_published_list_alone(tmp_path, count, groups):
+    """Any three queries of another place would else be called day, sunset and night."""
+    queries = [f"{number:05d}.jpg" for number in range(count)]
+    write_truth(tmp_path, DATABASE, PLACES, queries, [(0, 0)] * count)
+    found = find_tokyo(settings_of("tokyo247", tmp_path)).queries
+    assert [query.verdicts[0].group for query in found[:4]] == groups[: len(found)]
 
 
 def test_places_are_right_up_to_the_distance_and_the_published_png_is_read(folder):
@@ -102,7 +113,7 @@ def test_local_features_find_the_place_that_the_global_descriptor_misses(tmp_pat
     evaluation, rows = measured("tokyo247", tmp_path, options={"global_descriptor": str(stored), "cuts": 1})
     found = rows["rootsift", "all"].measures
     assert (found["global_recall@1"], found["recall@1"]) == (0, 1)
-    assert [row.set for row in evaluation.rows] == ["all"]  # queries do not come in threes
+    assert [row.set for row in evaluation.rows] == ["all"]
 
 
 def test_a_query_far_from_everything_counts_as_missed_and_says_so(folder):
@@ -111,7 +122,7 @@ def test_a_query_far_from_everything_counts_as_missed_and_says_so(folder):
     options = {"global_descriptor": str(write_globals(folder / "global.h5", degrees)), "shortlist": 0}
     evaluation, rows = measured("tokyo247", folder, options=options)
     assert rows["rootsift", "all"].counts["queries"] == 3
-    assert rows["rootsift", "sunset"].measures["recall@10"] == 0
+    assert rows["rootsift", "all"].measures["recall@10"] == pytest.approx(2 / 3)
     assert [failure["reason"] for failure in evaluation.failures] == [
         "nothing in the gallery is right; it counts as missed."
     ]
@@ -126,6 +137,8 @@ def test_a_query_far_from_everything_counts_as_missed_and_says_so(folder):
         ({"qImageFns": None, "utmQ": None}, "dbStruct has no qImageFns, utmQ"),
         ({"dbImageFns": cells(DATABASE[:30]), "utmDb": np.zeros((2, 30))}, "30 images are no panoramas of cuts = 12"),
         ({"qImageFns": cells([]), "utmQ": np.zeros((2, 0))}, "qImageFns has 0 images"),
+        ({"qImageFns": cells(["../a.jpg", *QUERIES[1:]])}, r"'\.\./a\.jpg' leads out of .*query"),
+        ({"dbImageFns": cells(["/a.jpg", *DATABASE[1:]])}, "'/a.jpg' leads out of .*images"),
     ],
 )
 def test_a_damaged_truth_is_refused_in_a_sentence(folder, change, sentence):

@@ -13,10 +13,16 @@ class Entry:
     """A line that says something."""
 
     words: Sequence[str]
-    place: str  # file and line number, for errors
+    file: Path
+    number: int  # of the line, from 1
+
+    @property
+    def place(self) -> str:
+        """File and line number, for errors."""
+        return f"{self.file}, line {self.number}"
 
 
-def read_list(path: Path, layout: str, least: int, most: int | None = None) -> list[Entry]:
+def read_list(path: Path, layout: str, least: int = 1, most: int | None = None) -> list[Entry]:
     """The lines of a file but blank ones and comments (#).
 
     Args:
@@ -27,7 +33,7 @@ def read_list(path: Path, layout: str, least: int, most: int | None = None) -> l
         ValueError: the file cannot be read, or a line has another number of words.
     """
     entries = [
-        Entry(line.split(), f"{path}, line {number}")
+        Entry(line.split(), path, number)
         for number, line in enumerate(_text(path).splitlines(), 1)
         if line.strip() and not line.lstrip().startswith("#")
     ]
