@@ -19,6 +19,11 @@ from descriptors.verbs.two_views import INLIER_PX, MODELS, Model, inliers
 
 COLUMNS = ("x0", "y0", "x1", "y1", "similarity", "inlier")
 _DRAWN_INLIERS, _DRAWN_OTHERS = 140, 60  # lines at most, so that the photos stay to be seen
+CLEARLY_MORE = 2  # times the inliers of shuffled partners, to be more than chance
+NO_BETTER = (
+    ": hardly better than chance, so do not trust these matches. Scale or rotation may differ too much for this "
+    "describer (networks here see one scale, upright): try --describer rootsift, more --keypoints, or --ratio 0.9."
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,8 @@ def _says(matches: PhotoMatches, model: Model) -> str:
         return f"{len(matches)} matches, no {model.name}: {why}"
     count = int(matches.inlier.sum())
     share = f"{count} inliers ({count / len(matches):.0%})"
-    return f"{len(matches)} matches, {share} of a {model.name}; {matches.by_chance} when partners are shuffled"
+    said = f"{len(matches)} matches, {share} of a {model.name}; {matches.by_chance} when partners are shuffled"
+    return said + (NO_BETTER if count < CLEARLY_MORE * matches.by_chance else "")
 
 
 def _write(

@@ -126,6 +126,7 @@ def test_inliers_of_a_plane_follow_its_homography_in_pixels_of_the_photos(plane,
     said = f"{len(inlier)} matches, {inlier.sum()} inliers ({inlier.mean():.0%}) of a homography; "
     chance = int(lines[2].removeprefix(said).split()[0])
     assert chance < 0.2 * inlier.sum()
+    assert "chance" not in lines[2]
     assert lines[0].startswith(f"{plane[0]}: ")
     assert len(inlier) < int(lines[0].split()[-2]) <= 600
 
@@ -184,6 +185,15 @@ def test_a_detector_that_fails_ends_in_a_sentence(plane, tmp_path, monkeypatch, 
     assert status == 2
     assert "a.png cannot be described (detector sift: -215: assertion failed)" in error
     assert len(error.splitlines()) == 1
+
+
+def test_matches_no_better_than_chance_are_said_to_be(tmp_path, capsys):
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "a.png")
+    Image.fromarray(skimage.data.coffee()).save(tmp_path / "b.png")
+    photos = tmp_path / "a.png", tmp_path / "b.png"
+    status, lines, _ = command(capsys, "match", *photos, "--output", tmp_path / "out")
+    assert status == 0
+    assert "hardly better than chance" in lines[2]
 
 
 def test_two_real_photos_of_one_place_have_far_more_inliers_than_chance_gives(tmp_path, capsys):
