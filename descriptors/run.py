@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import wandb
 from pytorch_lightning import Trainer
 
 from descriptors import build
@@ -63,11 +64,15 @@ def train(experiment: Experiment, words: Sequence[str] = ()) -> Outcome:
         _start_folder(experiment, folder, resume)
     trainer = build_trainer(experiment, folder, clock, resume.step if resume else 0)
     module.summary = resume.summary if resume else start_summary(experiment, data, module)
-    if resume is None:
-        trainer.validate(module, datamodule=data, verbose=False)
-        module.summary["untrained"] = figures_of(module.validated)
-    trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
-    return _finish(experiment, folder, trainer, module)
+    try:
+        if resume is None:
+            trainer.validate(module, datamodule=data, verbose=False)
+            module.summary["untrained"] = figures_of(module.validated)
+        trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
+        return _finish(experiment, folder, trainer, module)
+    finally:
+        if wandb.run is not None:
+            wandb.finish()  # else the process's next training would go on in this run
 
 
 def _folder(experiment: Experiment, resume: Resume | None) -> Path:
