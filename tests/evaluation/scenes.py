@@ -1,11 +1,7 @@
 """Small folders in HPatches' layout, made from the bundled photos, and the real ones where they are."""
 
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
-import pytest
 import skimage.data
 from PIL import Image
 
@@ -29,15 +25,6 @@ def write_sequence(folder, photo, homographies, suffix, light=lambda image: imag
         warped = cv2.warpPerspective(photo, homography, photo.shape[1::-1], flags=cv2.INTER_LINEAR)
         Image.fromarray(np.uint8(np.round(light(warped.astype(np.float64))))).save(folder / f"{number}.{suffix}")
         np.savetxt(folder / f"H_1_{number}", homography)
-
-
-def real_folder():
-    """The real sequences; the test is skipped where they are not."""
-    given = os.environ.get("DESCRIPTORS_DATA")
-    data = Path(given) if given else Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not (data / "homography").is_dir():
-        pytest.skip(f"{data}/homography is not there; name the folder above it in DESCRIPTORS_DATA")
-    return data / "homography"
 
 
 def blob_image(side, centre, sigma):

@@ -7,8 +7,9 @@ from descriptors.evaluation.evaluate import evaluate
 from descriptors.evaluation.protocols import completed
 from descriptors.evaluation.rows import Measure, Sample, Summing, rows_of
 from descriptors.evaluation.settings import Settings
-from tests.evaluation.scenes import make_folder, real_folder
+from tests.evaluation.scenes import make_folder
 from tests.oracles_evaluation import opencv_rootsift_mma
+from tests.real_data import real_folder
 
 PROTOCOL = "homography-folder"
 
@@ -44,7 +45,7 @@ def test_rootsift_gives_the_mma_of_opencv_alone_on_warped_bundled_photos(folder,
 def test_rootsift_gives_the_mma_of_opencv_alone_on_real_sequences(tmp_path):
     names = ["i_Arno", "v_WhiteBoard", "v_dogman"]
     for name in names:
-        (tmp_path / name).symlink_to(real_folder() / name)
+        (tmp_path / name).symlink_to(real_folder("homography") / name)
     rows = by_set(evaluate(["rootsift"], PROTOCOL, tmp_path))
     expected = opencv_rootsift_mma(tmp_path, names, 2048, 640)
     np.testing.assert_allclose(mma(rows["all"]), np.concatenate(values(expected)).mean(0), atol=1e-6)
@@ -52,7 +53,7 @@ def test_rootsift_gives_the_mma_of_opencv_alone_on_real_sequences(tmp_path):
 
 @pytest.mark.slow
 def test_rootsift_gives_the_mma_of_opencv_alone_on_all_real_sequences():
-    root = real_folder()
+    root = real_folder("homography")
     rows = by_set(evaluate(["rootsift", "rootsift-upright"], PROTOCOL, root)[:3])
     expected = opencv_rootsift_mma(root, sorted(path.name for path in root.iterdir()), 2048, 640)
     np.testing.assert_allclose(mma(rows["all"]), np.concatenate(values(expected)).mean(0), atol=1e-6)

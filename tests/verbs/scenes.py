@@ -1,11 +1,7 @@
 """Small folders of photos for the verbs, and the slow twins of what they compute."""
 
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
-import pytest
 import skimage.data
 from PIL import Image
 
@@ -42,15 +38,6 @@ def blob_image(height, width, centre, sigma):
 
 def warped(photo, homography):
     return cv2.warpPerspective(photo, homography, photo.shape[1::-1], flags=cv2.INTER_LINEAR)
-
-
-def real_folder(name):
-    """A folder of the real data; the test is skipped where it is not."""
-    given = os.environ.get("DESCRIPTORS_DATA")
-    data = Path(given) if given else Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not (data / name).is_dir():
-        pytest.skip(f"{data / name} is not there; name the folder above it in DESCRIPTORS_DATA")
-    return data / name
 
 
 def epipolar_errors(first, second, fundamental):

@@ -11,8 +11,9 @@ from descriptors.evaluation.detectors import DETECTORS, Detector, Keypoints
 from descriptors.verbs.local_features import LocalFeatures
 from descriptors.verbs.match import match
 from descriptors.verbs.two_views import INLIER_PX, MODELS, epipolar_errors_px, estimate_fundamental, inliers
+from tests.real_data import real_folder
 from tests.verbs import scenes
-from tests.verbs.scenes import blob_image, command, real_folder, warped
+from tests.verbs.scenes import blob_image, command, warped
 
 TURNED = np.array([[0.92, -0.21, 60.3], [0.18, 0.95, -12.7], [1.2e-4, -8e-5, 1.0]])
 

@@ -19,7 +19,8 @@ from descriptors.evaluation.protocols import PROTOCOLS, completed
 from descriptors.evaluation.rows import Sample, Summing, rows_of
 from descriptors.evaluation.settings import Settings
 from tests import oracles_evaluation as oracle
-from tests.evaluation.scenes import SMALL_VIEW, VIEW, blob_image, real_folder, write_sequence
+from tests.evaluation.scenes import SMALL_VIEW, VIEW, blob_image, write_sequence
+from tests.real_data import real_folder
 
 LEFT_OUT = [
     "i_contruction",
@@ -89,7 +90,7 @@ NAMES = ("d2net", "hndesc")
 def test_native_size_and_all_keypoints_of_real_sequences_are_as_by_opencv_alone(tmp_path, name):
     names = ["i_Arno", "v_WhiteBoard", "v_dogman"]
     for sequence in names:
-        (tmp_path / sequence).symlink_to(real_folder() / sequence)
+        (tmp_path / sequence).symlink_to(real_folder("homography") / sequence)
     rows = by_set(evaluate(["rootsift"], f"hpatches/{name}", tmp_path))
     expected = oracle.opencv_rootsift_mma(tmp_path, names, None, 0)
     viewpoint = np.concatenate([expected["v_WhiteBoard"], expected["v_dogman"]])

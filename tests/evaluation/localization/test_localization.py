@@ -28,7 +28,8 @@ from descriptors.evaluation.localization.submission import file_name
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError
 from tests.evaluation.localization import corner
-from tests.evaluation.scenes import blob_image, real_folder
+from tests.evaluation.scenes import blob_image
+from tests.real_data import real_folder
 
 LIST = {"model": "cameras.txt"}
 VIEWS = corner.poses(10)
@@ -307,7 +308,7 @@ def test_pictures_can_be_written_after_pycolmap_is_imported(tmp_path):
 
 @pytest.mark.parametrize(("scene", "asked"), [("fountain-P11", (3, 7)), ("Herz-Jesus-P8", (2, 5))])
 def test_held_out_photos_of_real_facades_are_localized_with_sift(tmp_path, scene, asked):
-    pose = real_folder().parent / "pose"
+    pose = real_folder("pose")
     lines = [line for line in (pose / "cameras.txt").read_text().splitlines() if line.startswith(scene)]
     (tmp_path / "images").symlink_to(pose)
     (tmp_path / "cameras.txt").write_text("\n".join(lines))

@@ -14,7 +14,7 @@ from descriptors.evaluation.localization.reconstruction import photos_of, recons
 from descriptors.evaluation.localization.reference import read_reference
 from descriptors.evaluation.settings import Settings
 from tests.evaluation.localization import corner
-from tests.evaluation.scenes import real_folder
+from tests.real_data import real_folder
 
 VIEWS = corner.poses(6)
 
@@ -152,7 +152,7 @@ def test_a_photo_whose_exif_tells_an_odd_focal_length_has_a_guessed_camera(tmp_p
 
 @pytest.mark.slow
 def test_real_photos_of_a_church_become_one_model():
-    data = real_folder().parent / "sfm" / "sacre_coeur"
+    data = real_folder("sfm/sacre_coeur")
     evaluation = measure(settings_of(data, keypoints=2048))
     measures = evaluation.rows[0].measures
     assert measures["registered"] >= 0.9

@@ -1,11 +1,7 @@
 """A folder in the pairs list's layout from the bundled stereo pair, made-up scenes, and the real folder where it is."""
 
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
-import pytest
 import skimage.data
 from PIL import Image
 
@@ -64,12 +60,3 @@ def random_scene(motion, cameras, count=300, noise_px=0.0, wrong=0.0, seed=0):
     made_up = round(wrong * count)
     second[:made_up] = rng.uniform(0, 700, (made_up, 2))
     return first, second
-
-
-def real_folder():
-    """The real list with its images; the test is skipped where they are not."""
-    given = os.environ.get("DESCRIPTORS_DATA")
-    data = Path(given) if given else Path(__file__).resolve().parents[4] / "shared" / "data"
-    if not (data / "pose/pairs.txt").is_file():
-        pytest.skip(f"{data}/pose/pairs.txt is not there; name the folder above it in DESCRIPTORS_DATA")
-    return data / "pose"

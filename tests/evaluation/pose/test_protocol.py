@@ -16,9 +16,10 @@ from descriptors.evaluation.protocols import completed
 from descriptors.evaluation.rows import Sample, Summing, rows_of
 from descriptors.evaluation.settings import Settings
 from descriptors.figures.canvas import to_array
-from tests.evaluation.pose.scenes import LEFT, RIGHT, STEREO, camera, line_of, make_folder, real_folder, write_list
+from tests.evaluation.pose.scenes import LEFT, RIGHT, STEREO, camera, line_of, make_folder, write_list
 from tests.evaluation.scenes import blob_image
 from tests.oracles_pose import area_under_recall, opencv_rootsift_poses
+from tests.real_data import real_folder
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,7 @@ def test_rootsift_gives_the_pose_of_opencv_alone_on_the_bundled_stereo_pair(fold
 
 def test_rootsift_gives_the_poses_of_opencv_alone_on_real_pairs(tmp_path):
     """Every twelfth pair of the list, at half size; both scenes are measured on their own too."""
-    root = real_folder()
+    root = real_folder("pose")
     lines = (root / "pairs.txt").read_text().splitlines()[::12]
     for scene in ("fountain-P11", "Herz-Jesus-P8"):
         (tmp_path / scene).symlink_to(root / scene)
@@ -74,7 +75,7 @@ def test_rootsift_gives_the_poses_of_opencv_alone_on_real_pairs(tmp_path):
 
 @pytest.mark.slow
 def test_rootsift_gives_the_poses_of_opencv_alone_on_all_real_pairs():
-    root = real_folder()
+    root = real_folder("pose")
     rows = evaluate(["rootsift"], "pose", root)
     auc, accuracy, precision = by_opencv(root, 2048, 1600)
     np.testing.assert_allclose(figures(rows), auc, atol=1e-6)

@@ -1,13 +1,10 @@
 """Small collections in the layouts of the retrieval protocols, made from the bundled photos, and the real one."""
 
 import csv
-import os
-from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
-import pytest
 import skimage.data
 from PIL import Image
 
@@ -85,12 +82,3 @@ def measured(protocol, root, describers=("rootsift",), options=None, pictures=No
     """The evaluation, and its rows by (describer, set)."""
     evaluation = measure(settings_of(protocol, root, describers, options, **given), pictures)
     return evaluation, {(row.describer, row.set): row for row in evaluation.rows}
-
-
-def real_retrieval():
-    """The real collection; the test is skipped where it is not."""
-    given = os.environ.get("DESCRIPTORS_DATA")
-    data = Path(given) if given else Path(__file__).resolve().parents[4] / "shared" / "data"
-    if not (data / "retrieval").is_dir():
-        pytest.skip(f"{data}/retrieval is not there; name the folder above it in DESCRIPTORS_DATA")
-    return data / "retrieval"

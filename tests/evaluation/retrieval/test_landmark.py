@@ -16,12 +16,12 @@ from tests.evaluation.retrieval.scenes import (
     measured,
     photo,
     read_truth,
-    real_retrieval,
     settings_of,
     write_globals,
     write_image,
     write_truth,
 )
+from tests.real_data import real_folder
 
 FILES = [f"{name}_{number}.png" for name in LANDMARKS for number in range(3)] + [f"{name}.png" for name in DISTRACTORS]
 
@@ -68,7 +68,7 @@ def test_rootsift_reranks_as_opencv_alone(folder, tmp_path, angles, shortlist, l
 
 
 def test_rootsift_reranks_real_photos_as_opencv_alone(tmp_path):
-    real = real_retrieval()
+    real = real_folder("retrieval")
     wanted = {"kermit": 3, "sacre_coeur": 3, "lund_street": 3, "distractor": 5}
     truth = []
     for landmark, count in wanted.items():
@@ -86,7 +86,7 @@ def test_rootsift_reranks_real_photos_as_opencv_alone(tmp_path):
 
 @pytest.mark.slow
 def test_reranking_improves_on_vlad_on_all_real_photos():
-    _, rows = measured("landmark", real_retrieval(), keypoints=1024, max_side=480)
+    _, rows = measured("landmark", real_folder("retrieval"), keypoints=1024, max_side=480)
     found = rows["rootsift", "all"].measures
     assert found["global_map"] == pytest.approx(0.816, abs=0.01)
     assert found["map"] == pytest.approx(0.872, abs=0.01)
