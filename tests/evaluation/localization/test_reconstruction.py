@@ -153,7 +153,7 @@ def test_a_photo_whose_exif_tells_an_odd_focal_length_has_a_guessed_camera(tmp_p
 @pytest.mark.slow
 def test_real_photos_of_a_church_become_one_model():
     data = real_folder("sfm/sacre_coeur")
-    evaluation = measure(settings_of(data, keypoints=2048))
+    evaluation = measure(settings_of(data, keypoints=4096))
     measures = evaluation.rows[0].measures
     assert measures["registered"] >= 0.9
     assert measures["points"] > 400
