@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+PAST = 2**48  # ids from here on are of past batches' keypoints; the generator's own stay below half of it
+
 
 class PhotoBatch(NamedTuple):
     """Decoded photos as the workers hand them to the device."""
@@ -59,7 +61,7 @@ class Described:
     descriptor: Tensor  # (N, D) float, unit rows
     image: Tensor  # (N,) int64
     keypoint: Tensor  # (N,) int64
-    xy: Tensor  # (N, 2) px in the positive crop; nan for keypoints of neighbour crops, which lie in no positive crop
+    xy: Tensor  # (N, 2) px in the positive crop; nan for those of neighbour crops and past batches, which lie in none
     valid: Tensor  # (N,) bool
 
 
@@ -87,6 +89,11 @@ def joined(*parts: Described) -> Described:
     if len(parts) == 1:
         return parts[0]
     return Described(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Described)))
+
+
+def rows_of(part: Described, rows: Tensor | slice) -> Described:
+    """Some of the keypoints, by number."""
+    return Described(*(getattr(part, field.name)[rows] for field in fields(Described)))
 
 
 def detached(part: Described) -> Described:

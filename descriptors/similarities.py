@@ -1,7 +1,10 @@
 """The K + 1 similarities of each anchor that carry gradient, whatever the size of the pool."""
 
+import warnings
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,26 +26,84 @@ def similarities(query: Described, positive: Described, pool: Described, negativ
     return true, chosen
 
 
-class _ChosenCosines(torch.autograd.Function):
-    """cosine[n, k] = <anchor[n], candidates[index[n, k]]>, gathered again in the backward pass instead of kept.
+def cosines(anchor: Tensor, candidates: Tensor, index: Tensor) -> Tensor:
+    """Dot products (N, K) of each anchor (N, D) with its own candidates, rows `index` (N, K) of (P, D); float32."""
+    if anchor.device.type == "cpu" and index.shape[1] <= len(candidates):  # a sparse matrix holds no more
+        return sampled_product(anchor, candidates, index.flatten(), _starts(index)).view(index.shape)
+    chosen = candidates.index_select(0, index.flatten()).view(*index.shape, anchor.shape[1])
+    return torch.bmm(chosen, anchor[:, :, None])[..., 0]
 
-    The soft AP has no gradient for a negative that lies more than a bin from the positive; on a CPU those are left out.
+
+def rounding_loss(descriptor: Tensor, precision: torch.dtype) -> Tensor:
+    """(N,) the most that rounding (N, D) float32 rows to `precision` changes their products with unit rows.
+
+    By Cauchy and Schwarz the length of what was taken away; 1e-5 more than covers the products' own sums in float32.
     """
+    lost: Tensor = torch.linalg.vector_norm(descriptor - descriptor.to(precision), dim=1)
+    return lost + 1e-5
+
+
+class _ChosenCosines(torch.autograd.Function):
+    """cosine[n, k] = <anchor[n], candidates[index[n, k]]>, multiplied again in the backward pass instead of kept."""
 
     @staticmethod
     def forward(context: Any, anchor: Tensor, candidates: Tensor, index: Tensor) -> Tensor:
         context.save_for_backward(anchor, candidates, index)
-        chosen = candidates.index_select(0, index.flatten()).view(*index.shape, anchor.shape[1])
-        return torch.bmm(chosen, anchor[:, :, None])[..., 0]
+        return cosines(anchor, candidates, index)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        summed = _summed_sparsely if gradient.device.type == "cpu" else _scattered
         anchor, candidates, index = context.saved_tensors
-        weight, column = gradient.flatten(), index.flatten()
-        row = torch.arange(len(anchor), device=anchor.device).repeat_interleave(index.shape[1])
-        if weight.device.type == "cpu":
-            used = weight.nonzero()[:, 0]
-            weight, column, row = weight[used], column[used], row[used]
-        of_anchor = torch.zeros_like(anchor).index_add_(0, row, weight[:, None] * candidates[column])
-        of_candidates = torch.zeros_like(candidates).index_add_(0, column, weight[:, None] * anchor[row])
-        return of_anchor, of_candidates, None
+        return *summed(anchor, candidates, index, gradient), None
+
+
+def sampled_product(anchor: Tensor, candidates: Tensor, column: Tensor, starts: Tensor) -> Tensor:
+    """Dot products of each anchor with candidates of its own, nothing gathered (CPU).
+
+    Args:
+        anchor: (N, D) float32.
+        candidates: (P, D) float32.
+        column: (C,) int64 rows of `candidates`, those of the first anchor first.
+        starts: (N + 1,) int64 where each anchor's begin, and C.
+    """
+    pattern = _sparse(anchor.new_zeros(len(column)), column, starts, len(candidates))
+    products: Tensor = torch.sparse.sampled_addmm(pattern, anchor, candidates.T, beta=0.0).values()
+    return products
+
+
+def _summed_sparsely(anchor: Tensor, candidates: Tensor, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Both gradients as products with the sparse matrix of the weights, whose zeros are left out for the second."""
+    weights = _sparse(weight.flatten(), index.flatten(), _starts(index), len(candidates))
+    used = torch.from_numpy(np.flatnonzero(weight.numpy()))  # far negatives have no gradient
+    column = index.flatten().index_select(0, used)
+    column, order = column.sort(stable=True)
+    used = used.index_select(0, order)
+    starts = torch.searchsorted(column, torch.arange(len(candidates) + 1))
+    transposed = _sparse(weight.flatten().index_select(0, used), used // index.shape[1], starts, len(anchor))
+    return weights @ candidates, transposed @ anchor
+
+
+def _scattered(anchor: Tensor, candidates: Tensor, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    row = torch.arange(len(anchor), device=anchor.device).repeat_interleave(index.shape[1])
+    column, weight = index.flatten(), weight.flatten()[:, None]
+    of_anchor = torch.zeros_like(anchor).index_add_(0, row, weight * candidates.index_select(0, column))
+    of_candidates = torch.zeros_like(candidates).index_add_(0, column, weight * anchor.index_select(0, row))
+    return of_anchor, of_candidates
+
+
+def _starts(index: Tensor) -> Tensor:
+    return torch.arange(len(index) + 1, device=index.device) * index.shape[1]
+
+
+@cache
+def _accept_beta() -> None:
+    """Torch warns once a process that sparse CSR is in beta; the parts used here are checked by the tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.sparse_csr_tensor([0, 0], [], [], (1, 1), dtype=torch.float32)
+
+
+def _sparse(weight: Tensor, column: Tensor, starts: Tensor, columns: int) -> Tensor:
+    _accept_beta()
+    return torch.sparse_csr_tensor(starts, column, weight, (len(starts) - 1, columns), check_invariants=False)

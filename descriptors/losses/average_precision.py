@@ -32,20 +32,16 @@ def soft_average_precision(positive: Tensor, negative: Tensor, valid: Tensor | N
     place = (1 - positive.clamp(0, 1)) * steps  # measured in bins from the most similar one
     first = place.detach().floor().clamp(max=steps - 1)
     upper = place - first  # share in bin first + 1; bin first holds 1 - upper
-    negative_place = (1 - negative.clamp(0, 1)) * steps
-    ahead = torch.stack([_cumulated(negative_place, first), _cumulated(negative_place, first + 1)])  # (2, N, K)
+    # in bins: how far a negative lies before the end of the tent of bin `first`
+    lead = torch.add((first + (1 - steps))[:, None], negative.clamp(0, 1), alpha=steps)
     if valid is not None:
-        ahead = ahead * valid
-    ahead_first, ahead_both = ahead.sum(2)
+        lead = lead.masked_fill(~valid, -1)  # behind both bins
+    ahead_first = lead.clamp(0, 1).sum(1)  # cumulated weight up to bin first: 1 before it, a ramp to 0 at the next
+    ahead_both = (lead.clamp(-1, 0) + 1).sum(1)  # the same up to bin first + 1
     lower = 1 - upper
     precision_first = lower / (lower + ahead_first).clamp_min(torch.finfo(lower.dtype).tiny)
     precision: Tensor = lower * precision_first + upper / (1 + ahead_both)
     return precision
-
-
-def _cumulated(place: Tensor, bin_: Tensor) -> Tensor:
-    """Weight of each similarity in the bins up to and including `bin_` (N,): 1 before it, a ramp to 0 at the next."""
-    return (bin_[:, None] + 1 - place).clamp(0, 1)
 
 
 def _check(positive: Tensor, negative: Tensor, valid: Tensor | None, bins: int) -> None:

@@ -25,3 +25,6 @@ class InBatchMiner(Miner):
         if self.own_pair_radius_px is None:
             return others
         return others.logical_or_(own_pair_beyond(query, pool, self.own_pair_radius_px))
+
+    def related_by(self, image: Tensor) -> Tensor:
+        return image

@@ -1,15 +1,15 @@
 """The base of all miners: a Callback whose pure part chooses each anchor's negatives by streaming over the pool."""
 
-from collections.abc import Iterator
-from dataclasses import fields
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback
 from torch import Tensor
 
 from descriptors.batch import Described, Negatives
-
-CPU_SCORES = 2**21  # looked at at once on a CPU: they stay in its caches; a larger block pays for fresh memory, too
+from descriptors.mining.half_precision import hardest_in_halves, product
+from descriptors.mining.streaming import best_of_all
+from descriptors.mining.thresholds import hardest_by_thresholds
 
 
 class Miner(Callback):
@@ -20,7 +20,7 @@ class Miner(Callback):
 
     Args:
         top_k: K, negatives an anchor.
-        chunk: pool rows looked at at once; memory is O(N * K + N * chunk), on a CPU O(N * K + CPU_SCORES).
+        chunk: pool rows looked at at once; memory is O(N * K + N * chunk), on a CPU less.
     """
 
     needs_neighbours = False  # True asks the data module for one retrieved crop an anchor
@@ -31,13 +31,26 @@ class Miner(Callback):
         self.top_k = top_k
         self.chunk = chunk
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A subclass with a rule of its own has to say anew what it relates, or is asked about everything."""
+        super().__init_subclass__(**options)
+        if "admissible" in vars(cls) and "related_by" not in vars(cls):
+            cls.related_by = Miner.related_by  # type: ignore[method-assign]
+
     def admissible(self, query: Described, pool: Described) -> Tensor:
         """(N, P) bool: pool keypoint p may be a negative of query keypoint n, by ids; validity is checked elsewhere."""
         raise NotImplementedError
 
+    def related_by(self, image: Tensor) -> Tensor:
+        """(N,) int64 of keypoints of these photos: those of unequal numbers are admissible to each other for sure.
+
+        It saves asking `admissible` about them, which costs as much as their product. By default all are equal.
+        """
+        return torch.zeros_like(image)
+
     def score(self, query: Described, pool: Described) -> Tensor:
         """(N, P) float: the pool keypoints with the highest score are chosen; by default the most similar."""
-        return query.descriptor @ pool.descriptor.T
+        return product(query, pool)
 
     @torch.no_grad()
     def mine(self, query: Described, pool: Described) -> Negatives:
@@ -50,41 +63,18 @@ class Miner(Callback):
         Returns:
             (N, K) indices into the pool; with fewer than K admissible candidates the rest is not valid.
         """
-        parts = [self._hardest(anchors, pool) for _, anchors in chunks(query, self._anchors_at_once(query, pool))]
-        index, best = (torch.cat(column) for column in zip(*parts, strict=True))
+        index, best = self._best(query, pool)
         valid = (best > -torch.inf).logical_and_(query.valid[:, None])
         return Negatives(index.masked_fill_(~valid, 0), valid)
 
-    def _anchors_at_once(self, query: Described, pool: Described) -> int:
+    def _best(self, query: Described, pool: Described) -> tuple[Tensor, Tensor]:
+        """(N, K) places in the pool and their scores, by the fastest exact way."""
+        if type(self).score is not Miner.score:
+            return best_of_all(query, pool, self.top_k, self.chunk, self.score, self.admissible)
         if query.descriptor.device.type != "cpu":
-            return max(1, len(query.valid))
-        return max(1, CPU_SCORES // max(1, min(self.chunk, len(pool.valid))))
-
-    def _hardest(self, query: Described, pool: Described) -> tuple[Tensor, Tensor]:
-        """(N, K) places in the pool and their scores, best first; -inf where no candidate is left."""
-        best = query.descriptor.new_full((len(query.valid), self.top_k), -torch.inf)
-        index = torch.zeros_like(best, dtype=torch.int64)
-        for start, part in chunks(pool, self.chunk):
-            top, place = self._best_of(query, part)
-            best, order = torch.cat([best.to(top.dtype), top], 1).topk(self.top_k)
-            index = torch.cat([index, place + start], 1).gather(1, order)
-        return index, best
-
-    def _best_of(self, query: Described, pool: Described) -> tuple[Tensor, Tensor]:
-        """The highest admissible scores (N, <= K) and their places; few passes, for all but the product is memory's."""
-        score = self.score(query, pool)
-        allowed = self.admissible(query, pool).logical_and_(pool.valid[None])
-        torch.where(allowed, score, score.new_full((), -torch.inf), out=score)
-        best, place = score.topk(min(self.top_k, score.shape[1]))
-        return best, place
-
-
-def chunks(described: Described, size: int) -> Iterator[tuple[int, Described]]:
-    """Keypoints in parts of at most `size` rows, each with the number of its first row; no keypoints are one part."""
-    for start in range(0, max(1, len(described.valid)), size):
-        rows = slice(start, start + size)
-        part = (getattr(described, field.name)[rows] for field in fields(Described))
-        yield start, Described(*part)
+            return hardest_in_halves(query, pool, self.top_k, self.chunk, self.admissible)
+        relations = self.related_by(query.image), self.related_by(pool.image)
+        return hardest_by_thresholds(query, pool, relations, self.top_k, self.chunk, self.admissible)
 
 
 def own_pair_beyond(query: Described, pool: Described, radius_px: float) -> Tensor:

@@ -81,6 +81,9 @@ class RetrievalMiner(InBatchMiner):
         place = self._place[pool.image.clamp_min(0)].where(pool.xy[:, 0].isnan(), -1)  # of retrieved keypoints only
         return allowed.logical_and_(self._place[query.image.clamp_min(0), None] != place)
 
+    def related_by(self, image: Tensor) -> Tensor:
+        return self._place.to(image.device)[image.clamp_min(0)] if len(self._place) else image
+
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         source = _source(trainer)
         if self._restored is None:
