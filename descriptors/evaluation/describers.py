@@ -1,4 +1,4 @@
-"""What turns keypoints into descriptors: one table of baselines, and this project's weights by path."""
+"""What turns keypoints into descriptors: one table of baselines, and this project's weights by name or path."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,17 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from descriptors import shipped
 from descriptors.checks import nearest
 from descriptors.describe import load
 from descriptors.evaluation.dense_maps.aliked import Aliked
+from descriptors.evaluation.dense_maps.caps import Caps
 from descriptors.evaluation.dense_maps.dedode import DedodeB
 from descriptors.evaluation.dense_maps.disk import Disk
+from descriptors.evaluation.dense_maps.hndesc import HNDesc
 from descriptors.evaluation.dense_maps.network import DenseNetwork, rgb_pixels
+from descriptors.evaluation.dense_maps.r2d2 import R2D2
 from descriptors.evaluation.dense_maps.superpoint import SuperPoint
 from descriptors.evaluation.dense_maps.xfeat import XFeat
 from descriptors.evaluation.detectors import Image, Keypoints
 from descriptors.evaluation.patches import DenseSift, PatchDescriber, unit_rows
 from descriptors.evaluation.stored_weights import file_hash, load_into, needed_weights
+from descriptors.weights import SUFFIXES, weights_file
 
 Descriptors = NDArray[np.float32]
 
@@ -43,10 +48,10 @@ class Describer(Protocol):
 
 
 def describer_of(word: str, weights: Path | None = None, device: str = "cpu") -> Describer:
-    """A baseline by its name, or this project's weights by their path.
+    """A baseline by its name, or this project's weights by their shipped name or their path.
 
     Args:
-        word: one of `BASELINES`, a run folder, a `*.safetensors` or a `*.ckpt` file.
+        word: one of `BASELINES`, or what `weights.weights_file` knows.
         weights: of a learned baseline, its published file; see the networks' docstrings for their licences.
         device: where networks run.
 
@@ -55,12 +60,12 @@ def describer_of(word: str, weights: Path | None = None, device: str = "cpu") ->
     """
     if word in BASELINES:
         return BASELINES[word](word, weights, device)
-    path = Path(word).expanduser()
-    if path.exists() or path.suffix in (".safetensors", ".ckpt"):
-        return TrainedDescriber(word, path, device)
+    path, names = Path(word).expanduser(), shipped.names()
+    if word in names or path.exists() or path.suffix in SUFFIXES:
+        return TrainedDescriber(word, weights_file(word), device)
     raise ValueError(
-        f"unknown describer '{word}', and no such run folder, *.safetensors or *.ckpt file"
-        f"{nearest(word, list(BASELINES))}"
+        f"unknown describer '{word}', and no such run folder, *.safetensors or *.ckpt file; shipped are "
+        f"{', '.join(names) or 'none'}{nearest(word, [*BASELINES, *names])}"
     )
 
 
@@ -119,7 +124,7 @@ class TrainedDescriber:
     """This project's weights."""
 
     def __init__(self, name: str, path: Path, device: str) -> None:
-        file = path / "weights.safetensors" if path.is_dir() else path
+        file = weights_file(path)
         self.name = name
         self._network = load(file, device)
         self.identity = file_hash(file)
@@ -167,9 +172,12 @@ BASELINES: dict[str, Callable[[str, Path | None, str], Describer]] = {
     "aliked": partial(_dense, Aliked),
     "xfeat": partial(_dense, XFeat),
     "dedode-b": partial(_dense, DedodeB),
+    "hndesc": partial(_dense, HNDesc),
+    "caps": partial(_dense, Caps),
+    "r2d2": partial(_dense, R2D2),
 }
 PUBLISHED_PATCHES = ("hardnet", "hynet", "sosnet")
-PUBLISHED_DENSE = ("superpoint", "disk", "aliked", "xfeat", "dedode-b")
+PUBLISHED_DENSE = ("superpoint", "disk", "aliked", "xfeat", "dedode-b", "hndesc", "caps", "r2d2")
 LEARNED_BASELINES = (*PUBLISHED_PATCHES, *PUBLISHED_DENSE)  # those that read weights
 
 

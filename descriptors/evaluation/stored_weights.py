@@ -4,7 +4,7 @@ import hashlib
 import pickle
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +16,19 @@ Tensors = dict[str, Tensor]  # a state dict
 TRANSFORMERS_FILE = "model.safetensors"  # what a folder in transformers' layout holds
 NESTED_UNDER = ("state_dict", "extractor")  # where training checkpoints keep the network's tensors
 UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError, SafetensorError)
+
+
+class Stored(NamedTuple):
+    """What a weights file holds."""
+
+    name: str  # of the network that it should be
+    path: Path
+    tensors: Tensors
+    beside: Mapping[str, Any]  # what a checkpoint keeps next to the tensors, none of it checked
+
+    def refusal(self, reason: str) -> ValueError:
+        """The error that the file is not what it should be, with the reason in a few words."""
+        return ValueError(f"{self.path}: does not hold the weights of {self.name} ({reason}).")
 
 
 def file_hash(path: Path) -> str:
@@ -63,36 +76,66 @@ def load_into(
 
     Args:
         build: makes the network; what it draws at random is overwritten, and the global generator left as it was.
-        path: a `*.safetensors`, or a `torch.save` file of a state dict, bare or under a key of `NESTED_UNDER`.
+        path: see `read_stored`.
         layout: the file's names of tensors to the network's.
         may_lack: buffers that the published file leaves to the network.
 
     Raises:
         ValueError: the file is damaged, holds more than tensors, or belongs to another network.
     """
-    with torch.random.fork_rng(devices=[]):
-        network = build()
-    own = network.state_dict()
+    network = _built(build)
+    own, stored = network.state_dict(), read_stored(type(network).__name__, path, layout)
+    return _filled(network, stored._replace(tensors={key: own[key] for key in may_lack} | stored.tensors), device)
+
+
+def load_stored(build: Callable[[], nn.Module], stored: Stored, device: str) -> nn.Module:
+    """As `load_into`, for a network that can be chosen only after its file has been read."""
+    return _filled(_built(build), stored, device)
+
+
+def read_stored(name: str, path: Path, layout: Callable[[Tensors], Tensors] = dict) -> Stored:
+    """What a file holds; none of its code is run.
+
+    Args:
+        name: of the network that it should be, for the error.
+        path: a `*.safetensors`, or a `torch.save` file of a state dict, bare or under a key of `NESTED_UNDER`.
+        layout: the file's names of tensors to the network's.
+
+    Raises:
+        ValueError: the file is damaged, or holds more than tensors.
+    """
+    stored = Stored(name, path, {}, {})
     try:
-        tensors = {key: own[key] for key in may_lack} | layout(_read(path))
-        reason = _mismatch(tensors, own)
+        tensors, beside = _read(path)
+        return stored._replace(tensors=layout(tensors), beside=beside)
     except UNREADABLE as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
+    raise stored.refusal(reason)
+
+
+def _built(build: Callable[[], nn.Module]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        return build()
+
+
+def _filled(network: nn.Module, stored: Stored, device: str) -> nn.Module:
+    reason = _mismatch(stored.tensors, network.state_dict())
     if reason is not None:
-        raise ValueError(f"{path}: does not hold the weights of {type(network).__name__} ({reason}).")
-    network.load_state_dict(tensors)
+        raise stored.refusal(reason)
+    network.load_state_dict(stored.tensors)
     return network.eval().requires_grad_(False).to(device)
 
 
-def _read(path: Path) -> Tensors:
+def _read(path: Path) -> tuple[Tensors, Mapping[str, Any]]:
     if path.suffix == ".safetensors":
-        return load_file(path)
+        return load_file(path), {}
     content = _unpickled(path)
-    inner = next((content[key] for key in NESTED_UNDER if isinstance(content.get(key), Mapping)), content)
+    under = next((key for key in NESTED_UNDER if isinstance(content.get(key), Mapping)), None)
+    inner = content if under is None else content[under]
     other = [key for key, value in inner.items() if not isinstance(value, Tensor)]
     if other:
         raise TypeError(f"'{other[0]}' is no tensor")
-    return dict(inner)
+    return dict(inner), {} if under is None else {key: content[key] for key in content if key != under}
 
 
 def _unpickled(path: Path) -> Any:

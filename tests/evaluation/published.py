@@ -1,14 +1,20 @@
 """Networks of random weights, saved in the layouts that their authors published."""
 
+from collections import OrderedDict
+
 import kornia.feature
 import torch
 from kornia.feature.dedode.dedode_models import get_descriptor
 from torch import nn
 from transformers import SuperPointConfig, SuperPointForKeypointDetection
 
+from tests.oracles_published import quad_tensors, resunet_tensors
+
 PATCHES = {"hardnet": kornia.feature.HardNet, "hynet": kornia.feature.HyNet, "sosnet": kornia.feature.SOSNet}
-DENSE = ("superpoint", "disk", "aliked", "xfeat", "dedode-b")
 FINDING = ("superpoint", "disk", "aliked", "xfeat")  # those that find keypoints too
+OF_LIBRARIES = (*FINDING, "dedode-b")
+OF_AUTHORS = ("hndesc", "caps", "r2d2")  # whose networks no library brings along
+DENSE = (*OF_LIBRARIES, *OF_AUTHORS)
 
 
 def network_of(name, seed=0):
@@ -44,7 +50,28 @@ def saved(network, name, folder):
 
 
 def weights_of(name, folder, seed=0):
-    return saved(network_of(name, seed), name, folder)
+    """As `saved`, of random weights."""
+    if name not in OF_AUTHORS:
+        return saved(network_of(name, seed), name, folder)
+    tensors = quad_tensors(seed, scores=True) if name == "r2d2" else resunet_tensors(seed)
+    torch.save(checkpoint_of(name, tensors), folder / f"{name}.pth")
+    return folder / f"{name}.pth"
+
+
+def checkpoint_of(name, tensors, net="Quad_L2Net_ConfCFS()"):
+    """What the authors of HNDesc, CAPS and R2D2 save around their tensors."""
+    if name == "r2d2":
+        return {"net": net, "state_dict": OrderedDict(tensors)}
+    one = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([one], lr=1e-4)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 50_000, 0.5)
+    one.sum().backward()
+    optimizer.step()
+    scheduler.step()
+    training = {"step": 220_000, "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+    if name == "caps":
+        return training | {"state_dict": OrderedDict((f"net.{key}", tensor) for key, tensor in tensors.items())}
+    return training | {"state_dict": OrderedDict(tensors), "val_loss": 0.25}
 
 
 def _built(name):

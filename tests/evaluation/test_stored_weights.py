@@ -16,7 +16,8 @@ from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.stored_weights import file_hash
 from tests.evaluation.published import DENSE, network_of, saved, weights_of
 
-SMALL = [name for name in LEARNED_BASELINES if name != "dedode-b"]  # whose random weights take no second to make
+LARGE = ("dedode-b", "hndesc", "caps")  # whose random weights take a second to make
+SMALL = [name for name in LEARNED_BASELINES if name not in LARGE]
 FILE_NAMES = {
     "hardnet": "checkpoint_liberty_with_aug.pth",
     "hynet": "HyNet_LIB.pth",
@@ -27,6 +28,9 @@ FILE_NAMES = {
     "aliked": "aliked-n16.pth",
     "xfeat": "xfeat.pt",
     "dedode-b": "dedode_descriptor_B.pth",
+    "hndesc": "hndesc_caps_MP_st.pth",
+    "caps": "caps-pretrained.pth",
+    "r2d2": "r2d2_WAF_N16.pt",
 }
 
 

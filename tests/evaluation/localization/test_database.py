@@ -60,7 +60,7 @@ def test_the_first_pixels_centre_is_at_one_half_in_the_file(tmp_path):
 def test_colmaps_own_matcher_finds_the_same_matches_of_stored_sift_descriptors(tmp_path):
     features, camera = pair(), made_up.view(np.eye(3, 4)).camera
     path = tmp_path / "database.db"
-    write_database(path, {"a": camera, "b": camera}, features, [], with_descriptors=True)
+    write_database(path, {"a": camera, "b": camera}, features, [], as_bytes=as_colmap_sift)
     with quiet():
         options = pycolmap.FeatureMatchingOptions(use_gpu=False, skip_geometric_verification=True, num_threads=1)
         pycolmap.match_exhaustive(path, matching_options=options)
@@ -95,7 +95,7 @@ def test_images_without_keypoints_and_pairs_without_matches_are_written(tmp_path
     empty = ImageFeatures(np.empty((0, 2)), np.empty((0, 128), np.float32), made_up.SIZE)
     nothing = Match("a", "b", np.empty((0, 2), np.int64))
     path = tmp_path / "d.db"
-    write_database(path, {"a": camera, "b": camera}, {"a": empty, "b": empty}, [nothing], with_descriptors=True)
+    write_database(path, {"a": camera, "b": camera}, {"a": empty, "b": empty}, [nothing], as_bytes=as_colmap_sift)
     with pycolmap.Database.open(path) as database:
         assert (database.num_images(), database.num_keypoints(), database.num_matches()) == (2, 0, 0)
 
