@@ -21,6 +21,7 @@ from descriptors.distributed import is_main
 from descriptors.losses import AveragePrecisionLoss, InfoNCELoss, TripletLoss
 from descriptors.mining import AllNegativesMiner, InBatchMiner, InPairMiner, Miner, RandomMiner, RetrievalMiner
 from descriptors.mining.global_descriptor import pretrained_encoder
+from descriptors.mining.queue import DescriptorQueue
 from descriptors.module import DescriptorModule
 from descriptors.networks.choice import build_network
 from descriptors.pairs.generator import PairGenerator
@@ -58,6 +59,11 @@ def miner(experiment: Experiment) -> Miner:
     return built
 
 
+def queue(settings: MinerSettings) -> DescriptorQueue | None:
+    """The memory of past batches, where it is on."""
+    return DescriptorQueue(settings.queue_batches, settings.queue_after_steps) if settings.queue_batches else None
+
+
 def photo_index(experiment: Experiment) -> PhotoIndex:
     """The photos of `data.root`, or the bundled ones without it."""
     data = experiment.data
@@ -73,7 +79,7 @@ def cache_dir(experiment: Experiment) -> Path:
 
 
 def module(experiment: Experiment, clock: PhaseClock) -> DescriptorModule:
-    """Network, loss and miner in their LightningModule; weights are a function of the seed."""
+    """Network, loss, miner and queue in their LightningModule; weights are a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
         network = build_network(experiment.network)
@@ -85,6 +91,7 @@ def module(experiment: Experiment, clock: PhaseClock) -> DescriptorModule:
         experiment.trainer.max_steps,
         to_plain(experiment),
         clock,
+        queue(experiment.miner),
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from typing import Any
 
-from descriptors.schema import Experiment
+from descriptors.schema import Experiment, MinerSettings
 
 
 class ConfigError(ValueError):
@@ -74,6 +74,19 @@ def check_together(experiment: Experiment) -> None:
         raise ConfigError("pairs.stylization.styles = 'folder' needs pairs.stylization.folder=<folder of photos>.")
     if pairs.keypoints.detector == "stored" and not pairs.keypoints.file:
         raise ConfigError("pairs.keypoints.detector = 'stored' needs pairs.keypoints.file=<file.h5>.")
+    _check_queue(experiment.miner)
+
+
+def _check_queue(miner: MinerSettings) -> None:
+    refused = {
+        "in_pair": "takes its negatives from the anchor's own crop, which no past batch holds",
+        "all": "takes every other keypoint, and the anchor's own photo in past batches holds true matches",
+    }
+    if miner.queue_batches and miner.name in refused:
+        raise ConfigError(
+            f"miner.queue_batches = {miner.queue_batches}: miner.name = '{miner.name}' {refused[miner.name]}; "
+            "use miner.name=in_batch, random or retrieval, or miner.queue_batches=0."
+        )
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from descriptors.batch import Described
+from descriptors.batch import Described, rows_of
 
 STARTED_AS = ("RANK", "LOCAL_RANK", "NODE_RANK")  # torchrun sets the first, Lightning's own launcher the others
 
@@ -62,6 +62,12 @@ def gather_described(local: Described) -> Described:
     if world_size() == 1:
         return local
     return Described(*_gathered(local.descriptor, local.image, local.keypoint, local.xy, local.valid))
+
+
+def first_of_each_rank(gathered: Described, count: int) -> Described:
+    """The first `count` of the keypoints that each rank brought to `gather_described`."""
+    rows = torch.arange(len(gathered.valid), device=gathered.valid.device).view(world_size(), -1)
+    return rows_of(gathered, rows[:, :count].flatten())
 
 
 def message_bytes(local: Described) -> int:

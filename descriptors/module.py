@@ -9,9 +9,17 @@ from torch import Tensor, nn
 from descriptors.accumulation import StepLoss
 from descriptors.batch import Described, PairBatch, described, detached, joined
 from descriptors.clock import PhaseClock
-from descriptors.distributed import gather_described, mean_over_ranks, message_bytes, rank, world_size
+from descriptors.distributed import (
+    first_of_each_rank,
+    gather_described,
+    mean_over_ranks,
+    message_bytes,
+    rank,
+    world_size,
+)
 from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
+from descriptors.mining.queue import DescriptorQueue
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
@@ -30,6 +38,7 @@ class DescriptorModule(LightningModule):
         max_steps: length of the schedule.
         experiment: the whole run as plain containers, kept in checkpoints.
         clock: shared with the data module.
+        queue: past descriptors that widen the pool; None looks at the step's own batch alone.
     """
 
     def __init__(
@@ -41,11 +50,13 @@ class DescriptorModule(LightningModule):
         max_steps: int,
         experiment: dict[str, Any] | None = None,
         clock: PhaseClock | None = None,
+        queue: DescriptorQueue | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
         self.miner = miner
+        self.queue = queue
         self.optimizer_settings = optimizer
         self.max_steps = max_steps
         self.experiment = experiment or {}
@@ -77,10 +88,14 @@ class DescriptorModule(LightningModule):
         """All ranks come here, so counts can be summed over them; plain containers only."""
         checkpoint |= {"experiment": self.experiment, "summary": self.summary, "validation": dict(self.validated)}
         checkpoint["counts"] = self.counts()
+        if self.queue is not None:
+            checkpoint["queue"] = self.queue.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         share = 1.0 if rank() == 0 else 0.0  # they are of all ranks, and are summed over the ranks again
         self.totals = {name: torch.tensor(share * value) for name, value in checkpoint["counts"].items()}
+        if self.queue is not None and "queue" in checkpoint:
+            self.queue.load_state_dict(checkpoint["queue"])
 
     def counts(self) -> dict[str, float]:
         """What was met, skipped and missing since the run began, summed over the ranks; a call of all ranks."""
@@ -121,13 +136,16 @@ class DescriptorModule(LightningModule):
         query, positive, neighbour = self.describe(batch)
         self.clock.lap("network")
         local = positive if neighbour is None else joined(positive, neighbour)
-        pool = gather_described(local)
+        batch_pool = gather_described(local)
+        pool = batch_pool if self.queue is None else self.queue.behind(batch_pool)
         self.message_bytes = (message_bytes(local), local.descriptor.nbytes)
         with torch.autocast(self.device.type, enabled=False):  # 8 bits of a cosine cannot tell the hardest ones apart
             negatives = self.miner.mine(query, pool)
             self.clock.lap("mining")
             true, wrong = similarities(query, positive, pool, negatives)
             losses = self.loss(true, wrong, negatives.valid)
+        if self.queue is not None:
+            self.queue.push(first_of_each_rank(batch_pool, len(positive.valid)), self.global_step)
         usable = query.valid & negatives.valid.any(1)
         count = mean_over_ranks(usable.sum().float())
         loss = losses.where(usable, 0.0).sum() / count.clamp_min(1e-3)

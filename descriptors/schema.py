@@ -115,6 +115,8 @@ class MinerSettings:
     global_descriptor: str = "network"  # GeM over the network's encoder, or a transformers vision model's name
     look_alike_percentile: float = option(99.0, minimum=0, maximum=100)  # more alike than this: maybe the same place
     chunk: int = option(4096, minimum=1)  # pool rows looked at at once
+    queue_batches: int = option(0, minimum=0, maximum=10_000)  # past global batches whose positives stay candidates
+    queue_after_steps: int = option(0, minimum=0)  # steps before the first is kept: early descriptors age fast
 
 
 @dataclass
@@ -166,6 +168,7 @@ class Experiment:
     output_dir: str | None = None  # the run folder itself; without it runs/<experiment>/<start time>
     resume: str | None = None  # a checkpoint's path, or auto: the newest of this experiment
     logger: str = option("wandb", ("none", "csv", "wandb"))
+    wandb_group: str | None = None  # of runs that belong together, as an ablation's; without it the experiment's name
     evaluate_at_end: bool = True  # the exported weights beside RootSIFT on bundled pairs; about ten seconds
     data: DataSettings = field(default_factory=DataSettings)
     pairs: PairSettings = field(default_factory=PairSettings)

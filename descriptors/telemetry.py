@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from descriptors.batch import Described, Negatives, PairBatch
+from descriptors.batch import PAST, Described, Negatives, PairBatch
 from descriptors.distributed import rank
 from descriptors.losses import soft_average_precision
 
@@ -21,7 +21,7 @@ class Step:
     negative: Tensor  # (N, K) and to its chosen negatives
     usable: Tensor  # (N,) bool: a valid anchor with at least one negative
     count: Tensor  # 0-dim float: how many are usable, as the mean over the ranks
-    local_rows: int  # pool rows each rank brought, rank 0's first
+    local_rows: int  # pool rows each rank brought, rank 0's first; those of past batches come after them
 
     @property
     def hardest(self) -> Tensor:
@@ -54,14 +54,17 @@ def hardness(step: Step) -> dict[str, Tensor]:
 def sources(step: Step) -> dict[str, Tensor]:
     """Share of the chosen negatives by where they come from."""
     index, chosen = step.negatives.index, step.negatives.valid
-    own = step.pool.image[index] == step.query.image[:, None]
-    neighbour = step.pool.xy[:, 0].isnan()[index]
+    past = step.pool.keypoint[index] >= PAST
+    own = (step.pool.image[index] == step.query.image[:, None]) & ~past
+    neighbour = step.pool.xy[:, 0].isnan()[index] & ~past & ~own
+    others = ~(past | own | neighbour)
     elsewhere = index // max(1, step.local_rows) != rank()
     count = chosen.sum().clamp_min(1)
     shares = {
         "own_pair": own,
-        "batch": ~own & ~neighbour & ~elsewhere,
-        "neighbour": ~own & neighbour,
-        "other_rank": ~own & ~neighbour & elsewhere,
+        "batch": others & ~elsewhere,
+        "neighbour": neighbour,
+        "other_rank": others & elsewhere,
+        "queue": past,
     }
     return {f"negatives/{name}": (mask & chosen).sum() / count for name, mask in shares.items()}

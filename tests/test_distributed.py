@@ -12,9 +12,11 @@ from descriptors.batch import Crops, PairBatch
 from descriptors.distributed import gather, gather_described, mean_over_ranks
 from descriptors.losses import AveragePrecisionLoss
 from descriptors.mining import AllNegativesMiner, InBatchMiner, InPairMiner, RandomMiner, RetrievalMiner
+from descriptors.mining.queue import DescriptorQueue
 from descriptors.module import DescriptorModule
 from descriptors.networks import Compact
 from descriptors.schema import OptimizerSettings
+from descriptors.telemetry import sources
 from tests.mining.scenes import scene
 
 PHOTOS, KEYPOINTS, SIDE = 4, 9, 48
@@ -26,7 +28,8 @@ MINERS = {
     "all": AllNegativesMiner,
     "retrieval": lambda: RetrievalMiner(5, own_pair_radius_px=6),
 }
-CASES = [(miner, norm) for miner in MINERS for norm in ("frozen", "instance")]
+QUEUED = ["in_batch_full with a queue", "random with a queue", "retrieval with a queue"]
+CASES = [(miner, norm) for miner in [*MINERS, *QUEUED] for norm in ("frozen", "instance")]
 
 
 def batch():
@@ -68,14 +71,28 @@ class Loss(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         network = Compact(dim=16, width=8, norm=norm)
-        self.module = DescriptorModule(network, AveragePrecisionLoss(), MINERS[miner](), OptimizerSettings(), 10)
+        queue = DescriptorQueue(2) if miner in QUEUED else None
+        parts = network, AveragePrecisionLoss(), MINERS[miner.removesuffix(" with a queue")](), OptimizerSettings()
+        self.module = DescriptorModule(*parts, max_steps=10, queue=queue)
 
     def forward(self, pairs):
         return self.module.compare(pairs)[0]
 
+    @torch.no_grad()
+    def after(self, pairs):
+        """The same, which has seen an earlier batch."""
+        self.module.compare(pairs)
+        return self
+
 
 def with_or_without_neighbours(miner):
-    return batch() if miner == "retrieval" else replace(batch(), neighbour=None)
+    return batch() if miner.startswith("retrieval") else replace(batch(), neighbour=None)
+
+
+def earlier(pairs):
+    """Another batch of the same photos, in another order and mirrored: equal descriptors could be taken for another."""
+    moved = rows(pairs, [1, 2, 3, 0])
+    return replace(moved, positive=replace(moved.positive, pixels=moved.positive.pixels.flip(3)))
 
 
 def gradients(model):
@@ -93,8 +110,9 @@ def two_ranks(rank, port, folder):
     half = slice(rank * PHOTOS // 2, (rank + 1) * PHOTOS // 2)
     results = {}
     for miner, norm in CASES:
-        model = DistributedDataParallel(Loss(miner, norm))
-        loss = model(rows(with_or_without_neighbours(miner), half))
+        pairs = with_or_without_neighbours(miner)
+        model = DistributedDataParallel(Loss(miner, norm).after(rows(earlier(pairs), half)))
+        loss = model(rows(pairs, half))
         loss.backward()
         results[miner, norm] = (mean_over_ranks(loss), gradients(model))
     torch.save(results, folder / f"rank{rank}.pt")
@@ -111,11 +129,13 @@ def shared_results(tmp_path_factory):
 
 @pytest.mark.parametrize(("miner", "norm"), CASES)
 def test_two_ranks_give_the_loss_and_gradient_of_one_rank_with_twice_the_batch(shared_results, miner, norm):
-    model = Loss(miner, norm)
-    loss = model(with_or_without_neighbours(miner))
+    pairs = with_or_without_neighbours(miner)
+    model = Loss(miner, norm).after(earlier(pairs))
+    loss, step = model.module.compare(pairs)
     loss.backward()
     expected = gradients(model)
     assert expected.abs().max() > 1e-3
+    assert (sources(step)["negatives/queue"] > 0.1) == (miner in QUEUED)
     for found_loss, found in (results[miner, norm] for results in shared_results):
         torch.testing.assert_close(found_loss, loss.detach(), atol=1e-5, rtol=0)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

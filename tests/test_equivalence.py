@@ -88,13 +88,14 @@ def test_a_compiled_network_keeps_the_loss_curve_and_its_files_load_without_comp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_two_ranks_keep_the_loss_curve_of_one_rank_with_twice_the_batch(accumulate, tmp_path, photo_folder):
+@pytest.mark.parametrize(("accumulate", "queue"), [(1, 0), (2, 0), (2, 3)])
+def test_two_ranks_keep_the_loss_curve_of_one_rank_with_twice_the_batch(accumulate, queue, tmp_path, photo_folder):
     """With accumulation DDP must not average gradients before the step's last batch, and must then average them all."""
     for ranks, share in ((1, 4), (2, 2)):
         words = [*SMALL, *CURVE, f"data.root={photo_folder}", f"data.cache_dir={tmp_path}/cache"]
         words += [f"output_dir={tmp_path / str(ranks)}", f"data.batch_size={share}", f"trainer.devices={ranks}"]
-        words += [f"trainer.accumulate={accumulate}", *(["trainer.strategy=ddp"] if ranks == 2 else [])]
+        words += [f"trainer.accumulate={accumulate}", f"miner.queue_batches={queue}"]
+        words += ["trainer.strategy=ddp"] if ranks == 2 else []
         command = [sys.executable, "-m", "descriptors", "train", "gd_mining", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=config.REPOSITORY)
         assert done.returncode == 0, done.stderr[-3000:]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
-from descriptors.batch import Crops, Described, Negatives, PairBatch
+from descriptors.batch import PAST, Crops, Described, Negatives, PairBatch
 from descriptors.figures import (
     Curve,
     Matches,
@@ -187,15 +187,17 @@ def test_a_frame_tells_where_a_negative_comes_from():
     batch = make_batch(2, 2)
     query = describe(batch.anchor, 4)
     other_rank = dataclasses.replace(describe(make_crops(1, 1, 50, FAR_AWAY), 7), xy=torch.zeros(1, 2))
-    pool = join(describe(batch.positive, 5), describe(batch.neighbour, 6), other_rank)
-    chosen = [1, 2, 4, 8]  # own crop, other photo, neighbour, other rank: for anchor 0 only
-    valid = torch.zeros(4, 4, dtype=torch.bool)
+    past = dataclasses.replace(describe(make_crops(1, 1, 50, PAST), 8), xy=torch.full((1, 2), torch.nan))
+    pool = join(describe(batch.positive, 5), describe(batch.neighbour, 6), other_rank, past)
+    chosen = [1, 2, 4, 8, 9]  # own crop, other photo, neighbour, other rank, past batch: for anchor 0 only
+    valid = torch.zeros(4, 5, dtype=torch.bool)
     valid[0] = True
     figure = negatives_figure(batch, query, pool, Negatives(torch.tensor([chosen] * 4), valid))
     by_similarity = (pool.descriptor[chosen] @ query.descriptor[0]).argsort(descending=True)
-    expected = [[*FRAMES.values(), GREY][i] for i in by_similarity.tolist()]
+    expected = [[*FRAMES.values(), GREY, SOURCES["queue"][1]][i] for i in by_similarity.tolist()]
     assert frames(figure) == [INK, GREEN, *expected]
     assert "on another\nrank" in words(figure)
+    assert "of a past\nbatch" in words(figure)
     assert len(pictures(figure)) == 5
 
 

@@ -101,6 +101,12 @@ def test_the_report_names_notes_data_settings_and_versions(run_dir):
     assert "Anchors without negatives a step (mean) 3" in seen
 
 
+def test_the_report_names_past_batches_among_the_sources(run_dir):
+    header = HEADER.replace("negatives/own_pair", "negatives/queue")
+    (run_dir / "metrics.csv").write_text(f"{header}\n0,50,0.7,2,400,3,1,\n")
+    assert "past batch 25.0%" in text(run_dir)
+
+
 def test_the_report_shows_the_run_beside_rootsift_set_by_set(run_dir):
     seen = text(run_dir)
     assert "sift, at most 1,024 an image of at most 480 px" in seen

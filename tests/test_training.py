@@ -117,16 +117,20 @@ def test_training_lowers_the_loss(tmp_path, photo_folder):
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
 
 
-@pytest.mark.parametrize(("stop", "validate", "workers"), [(2, 2, 0), (3, 3, 0), (3, 2, 1), (5, 1, 0)])
+@pytest.mark.parametrize(
+    ("stop", "validate", "workers", "queue"), [(2, 2, 0, 0), (3, 3, 0, 0), (3, 2, 1, 0), (5, 1, 0, 0), (3, 2, 0, 3)]
+)
 def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(
-    stop, validate, workers, tmp_path, photo_folder, monkeypatch
+    stop, validate, workers, queue, tmp_path, photo_folder, monkeypatch
 ):
     monkeypatch.setattr("descriptors.data.module.LEAST_EPOCH_STEPS", 3)  # so that 3 is the end of an epoch
     words = [f"data.root={photo_folder}", "trainer.max_steps=6", "checkpoint.every_steps=1", "checkpoint.keep=9"]
     words += ["miner.refresh_epochs=1", "trainer.accumulate=2", "data.batch_size=2"]
     words += [f"validation.every_steps={validate}", f"data.workers={workers}"]
+    words += [f"miner.queue_batches={queue}", "miner.queue_after_steps=1"]
     assert train("gd_mining", tmp_path / "whole", *words) == 0
     checkpoint = tmp_path / "whole" / "checkpoints" / f"step={stop:08d}.ckpt"
+    assert ("queue" in read_checkpoint(checkpoint)) == (queue > 0)
     assert train("gd_mining", tmp_path / "resumed", *words, f"resume={checkpoint}") == 0
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "resumed")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
@@ -237,7 +241,7 @@ def test_bad_checkpoints_end_with_one_sentence(capsys, tmp_path, photo_folder):
     assert "network.dim = 24" in error
 
 
-@pytest.mark.parametrize("name", ["in_batch", "gd_mining"])
+@pytest.mark.parametrize("name", ["in_batch", "gd_mining", "queue"])
 @pytest.mark.slow
 def test_two_ranks_train_like_one_rank_with_twice_the_batch(name, tmp_path, photo_folder):
     common = [*SMALL, f"data.root={photo_folder}", "trainer.max_steps=3", "trainer.accelerator=cpu", "logger=none"]

@@ -58,8 +58,8 @@ def sources_figure(steps: Values, shares: Mapping[str, Values]) -> Figure:
 
     Args:
         steps: (T,).
-        shares: {"own_pair" | "batch" | "neighbour" | "other_rank" | another name: (T,) shares or counts}; each step is
-            scaled to 100%; steps without negatives and sources that never had one are left out.
+        shares: {"own_pair" | "batch" | "neighbour" | "other_rank" | "queue" | another name: (T,) shares or counts};
+            each step is scaled to 100%; steps without negatives and sources that never had one are left out.
     """
     figure = plot(1200, 340)
     axes = plot_axes(figure)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from descriptors.batch import Crops, Described, Negatives, PairBatch
+from descriptors.batch import PAST, Crops, Described, Negatives, PairBatch
 from descriptors.figures.canvas import GREEN, GREY, INK, SOURCES, Image, to_image
 from descriptors.figures.tiles import Tile, tiles_figure
 
@@ -22,12 +22,12 @@ def negatives_figure(
     """One row an anchor: its patch, its positive's, and its negatives by falling similarity (cosine).
 
     Frames tell the source of a negative. Pixels are found by keypoint id in `batch.positive` and `batch.neighbour`; a
-    pool row of another rank has none here and gets a placeholder.
+    pool row of another rank or of a past batch has none here and gets a placeholder.
 
     Args:
         batch: this rank's pairs, B of them with M keypoint slots.
         query: N = B * M anchors; row i is slot (i // M, i % M) of `batch.anchor`.
-        pool: P candidates, of this rank and others.
+        pool: P candidates, of this rank, others and past batches.
         negatives: (N, K) chosen pool rows.
         anchors: how many anchors at most; valid ones with a negative, spread over crops and places.
         shown: how many negatives an anchor at most.
@@ -89,6 +89,8 @@ def _tile(batch: PairBatch, keypoint: int, same: bool, similarity: float, strong
         slot = _find(crops, keypoint)
         if crops is not None and slot is not None:
             return Tile(_patch(crops, slot, patch_px), caption, SOURCES[source][1], strong, mark=True)
+    if keypoint >= PAST:
+        return Tile(None, caption, SOURCES["queue"][1], strong, reason="of a past\nbatch")
     return Tile(None, caption, GREY, strong, reason="on another\nrank")
 
 
