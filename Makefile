@@ -1,12 +1,14 @@
 # Two commands on a fresh machine: `make train EXP=gd_mining` and `make test`. Each builds .venv by itself.
 #   make train EXP=<name> [SCALE=laptop|paper|h200] [DATA=<folder>] [ARGS="key=value ..."]
 #   make evaluate CKPT=<run folder or weights> [DATA=<folder in HPatches layout>] [ARGS="--json table.json"]
+#   make bench [PARTS="mining memory scaling pairs decoding neighbours cuda"]
 PYTHON ?= python3
 EXP ?= gd_mining
 SCALE ?=
 DATA ?=
 ARGS ?=
 CKPT ?=
+PARTS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -46,9 +48,7 @@ format: $(READY)
 	$(BIN)/ruff format descriptors tests
 
 bench: $(READY)
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench_decoding
-	$(BIN)/python -m tests.bench_neighbours
+	@$(BIN)/python -m tests.bench $(PARTS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

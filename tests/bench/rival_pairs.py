@@ -3,17 +3,14 @@
 It works as good per-sample code does: uint8 wherever OpenCV is fastest on it, float32 where colours are computed.
 """
 
-import os
 from typing import NamedTuple
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network for a newer release
 
 import albumentations as A
 import cv2
 import numpy as np
 import torch
 
-from tests.bench_transport import restyle, style_of
+from tests.bench.rival_transport import restyle, style_of
 
 CROP, KEYPOINTS, BORDER_PX, MARGIN_PX = 256, 200, 8, 8
 STYLIZED = 0.7
