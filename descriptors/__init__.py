@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def load(path_or_name: "str | Path", device: str = "cpu") -> "Describer":
-    """Trained weights as an object with `describe(image, keypoints)`; see `descriptors.describe.load`."""
+    """Trained weights that describe keypoints and match photos, by shipped name or path; see `descriptors.describe`."""
     from descriptors import describe  # here, so that importing the package stays instant
 
     return describe.load(path_or_name, device)

@@ -1,7 +1,7 @@
-"""The door for users: load trained weights, describe keypoints of an image."""
+"""The door for users: load trained weights, describe keypoints of an image, match two photos."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from descriptors.networks.network import DescriptorNetwork
-from descriptors.weights import load_network
+from descriptors.weights import load_network, weights_file
+
+if TYPE_CHECKING:
+    from descriptors.evaluation.detectors import Detector
+    from descriptors.photo_features import Matches, Photo, PhotoFeatures
+
+MAX_SIDE_PX = 1600
 
 
 class Describer:
@@ -58,17 +64,65 @@ class Describer:
         described = self.network.describe(pixels[None], xy[None])[0]
         return np.asarray(described.float().cpu().numpy(), dtype=np.float32)
 
+    def detect_and_describe(
+        self,
+        photo: "Photo",
+        max_keypoints: int = 2048,
+        detector: "str | Detector" = "sift",
+        max_side: int = MAX_SIDE_PX,
+    ) -> "PhotoFeatures":
+        """Finds the keypoints of a photo and describes them.
+
+        Args:
+            photo: a file, (H, W, 3) uint8 RGB, (H, W) uint8 gray, or (3, H, W) float RGB in [0, 1].
+            max_keypoints: the best so many; 0 for all that the detector finds.
+            detector: one of `evaluation.detectors.DETECTORS`, or what `detector_of` gives for those with weights.
+            max_side: px; a larger photo is looked at in a copy of this size, 0 looks at the photo itself. Places and
+                sizes are px of the photo in any case.
+
+        Raises:
+            ValueError: the file cannot be decoded, the array is no image, or a value is impossible.
+        """
+        from descriptors.evaluation.detectors import detector_of  # here: not everyone who describes detects
+        from descriptors.photo_features import features_of
+
+        _check_counts(max_keypoints, max_side)
+        found = detector_of(detector, device=str(self.device)) if isinstance(detector, str) else detector
+        return features_of(photo, found, self.describe, max_keypoints, max_side)
+
+    def match(
+        self, first: "Photo | PhotoFeatures", second: "Photo | PhotoFeatures", ratio: float | None = None, **how: Any
+    ) -> "Matches":
+        """Matches two photos: keypoints whose descriptors are each other's nearest.
+
+        Args:
+            first, second: as in `detect_and_describe`, or what it gave.
+            ratio: keeps a match only if its distance is at most `ratio` times that to the second nearest.
+            how: the other arguments of `detect_and_describe`.
+
+        Raises:
+            ValueError: as `detect_and_describe`, or the ratio is not in (0, 1].
+        """
+        from descriptors.photo_features import PhotoFeatures, matches_of
+
+        if ratio is not None and not 0 < ratio <= 1:
+            raise ValueError(f"ratio = {ratio} is not in (0, 1]; leave it out for no ratio test.")
+        one, two = (
+            photo if isinstance(photo, PhotoFeatures) else self.detect_and_describe(photo, **how)
+            for photo in (first, second)
+        )
+        return matches_of(one, two, ratio, str(self.device))
+
 
 def load(path_or_name: str | Path, device: str = "cpu") -> Describer:
-    """Loads a run's `weights.safetensors`, a training checkpoint (`*.ckpt`), or a run folder.
+    """Loads shipped weights by name, a run folder, a run's `weights.safetensors`, or a training checkpoint (`*.ckpt`).
+
+    A shipped name goes before a folder of that name in the working directory; `./<name>` or a `Path` is the folder.
 
     Raises:
         ValueError: when there is no such file, or it is damaged.
     """
-    path = Path(path_or_name).expanduser()
-    if path.suffix not in (".safetensors", ".ckpt"):
-        path = path / "weights.safetensors"
-    network, card = load_network(path)
+    network, card = load_network(weights_file(path_or_name))
     return Describer(network, card, device)
 
 
@@ -84,6 +138,13 @@ def _pixels(image: NDArray[np.uint8] | Tensor) -> Tensor:
         f"image has shape {tuple(tensor.shape)} and type {tensor.dtype}; expected (H, W, 3) or (H, W) uint8, or "
         "(3, H, W) float in [0, 1]."
     )
+
+
+def _check_counts(max_keypoints: int, max_side: int) -> None:
+    if max_keypoints < 0:
+        raise ValueError(f"max_keypoints = {max_keypoints} is negative; use 0 for all that the detector finds.")
+    if max_side < 0:
+        raise ValueError(f"max_side = {max_side} px is negative; use 0 for the photo's own size.")
 
 
 def _points(keypoints: ArrayLike) -> NDArray[np.float32]:

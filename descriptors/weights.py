@@ -1,6 +1,7 @@
 """Weights and their networks: one safetensors file that carries its own card; no code is run on reading it."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from descriptors.checkpoints import read_checkpoint
+from descriptors import shipped
 from descriptors.networks.choice import build_network
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.schema import NetworkSettings
 
+log = logging.getLogger(__name__)
+
 FORMAT = "descriptors-1"
 PREFIX = "network."  # of the network's tensors in a training checkpoint
+SUFFIXES = (".safetensors", ".ckpt")
+RUN_FILE = "weights.safetensors"  # in a run folder
 
 
 def save_weights(network: DescriptorNetwork, card: dict[str, Any], path: Path) -> Path:
@@ -33,10 +38,7 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         ValueError: when the file is missing, damaged, or was written by something else.
     """
     if not path.is_file():
-        raise ValueError(
-            f"{path}: there is no such weights file; give a run folder that was trained to its end, or its "
-            "weights.safetensors, or a checkpoint."
-        )
+        raise ValueError(f"{path}: there is no such weights file; {_what_there_is()}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -48,6 +50,26 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return tensors, json.loads(metadata["card"])
 
 
+def weights_file(word: str | Path) -> Path:
+    """The file that a word names: shipped weights by name, a run folder, a `*.safetensors` or a `*.ckpt` file.
+
+    A shipped name is that wherever it is said, even where a folder of the same name lies: `./<name>` is the folder, and
+    so is any `Path`.
+
+    Raises:
+        ValueError: there is no such thing, or a shipped file is damaged.
+    """
+    path = Path(word).expanduser()
+    if isinstance(word, str) and word in shipped.names():
+        if path.exists():
+            log.warning("'%s' is taken for the weights that are shipped; say ./%s for what lies here.", word, word)
+        return shipped.checked_file(word)
+    file = path if path.suffix in SUFFIXES else path / RUN_FILE
+    if not file.is_file():
+        raise ValueError(f"{file}: there is no such weights file; {_what_there_is()}")
+    return file
+
+
 def load_network(path: Path) -> tuple[DescriptorNetwork, dict[str, Any]]:
     """The network in evaluation mode and its card, of exported weights or of a training checkpoint (`*.ckpt`).
 
@@ -55,6 +77,8 @@ def load_network(path: Path) -> tuple[DescriptorNetwork, dict[str, Any]]:
         ValueError: when the file can't be read, or its tensors are not those of the network its card names.
     """
     if path.suffix == ".ckpt":
+        from descriptors.checkpoints import read_checkpoint  # Lightning takes seconds to import
+
         checkpoint = read_checkpoint(path)
         tensors = {name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items()}
         card = {"network": checkpoint["experiment"]["network"], "experiment": checkpoint["experiment"]}
@@ -67,3 +91,11 @@ def load_network(path: Path) -> tuple[DescriptorNetwork, dict[str, Any]]:
     except RuntimeError as error:
         raise ValueError(f"{path}: its weights are not those of network '{settings.name}' ({error}).") from error
     return network.eval().requires_grad_(False), card
+
+
+def _what_there_is() -> str:
+    names = ", ".join(shipped.names()) or "none"
+    return (
+        "give a run folder that was trained to its end, or its weights.safetensors, or a checkpoint, or a name of "
+        f"shipped weights ({names})."
+    )

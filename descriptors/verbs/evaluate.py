@@ -21,6 +21,7 @@ from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.table import WIDTH, text_table, write_csv
 from descriptors.figures.canvas import save
 from descriptors.verbs.assignments import assigned, weight_files
+from descriptors.verbs.local_features import trained
 from descriptors.wandb_login import MODES, Mode, mode_of
 
 CACHE = Path("~/.cache/descriptors/features")
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command that `run` obeys."""
     known = ", ".join(BASELINES)
     parser.epilog = f"{_protocols()}\n\n{parser.epilog or ''}"
-    parser.add_argument("describer", nargs="+", help=f"{known}, or a run folder, *.safetensors or *.ckpt file")
+    parser.add_argument("describer", nargs="+", help=f"{known}, {trained()}")
     parser.add_argument("--protocol", default="homography-folder", help="how to measure: one of those below")
     parser.add_argument("--data", type=Path, nargs="+", default=[], help="one or more folders in its layout")
     parser.add_argument("--detector", default="sift", help=f"one of {', '.join(DETECTORS)}")

@@ -29,9 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        type=Path,
-        help="run folder, *.safetensors or *.ckpt whose encoder compares photos; without it the untrained network that "
-        "training starts with",
+        help="shipped name, run folder, *.safetensors or *.ckpt whose encoder compares photos; without it the "
+        "untrained network that training starts with",
     )
     parser.add_argument("--side", type=int, help="px that photos are compared at (the training's crop size)")
     parser.add_argument(

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from descriptors import shipped
 from descriptors.data.decoding import Pixels
+from descriptors.describe import MAX_SIDE_PX
 from descriptors.evaluation.describers import BASELINES, Descriptors, describer_of
 from descriptors.evaluation.detectors import DETECTORS, Keypoints, detector_of
 from descriptors.evaluation.features import described, detected
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError, check_size, shrink
 from descriptors.verbs.assignments import weight_files
-
-MAX_SIDE_PX = 1600
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def describers() -> str:
     """What `--describer` can be, in words."""
-    return f"{', '.join(BASELINES)}, or a run folder, *.safetensors or *.ckpt file"
+    return f"{', '.join(BASELINES)}, {trained()}"
+
+
+def trained() -> str:
+    """What names this project's weights, in words."""
+    names = ", ".join(shipped.names())
+    by_name = f"shipped weights ({names}), " if names else ""
+    return f"{by_name}or a run folder, *.safetensors or *.ckpt file"
 
 
 def settings_of(arguments: argparse.Namespace, data: Path, ratio: float | None = None) -> Settings:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -65,11 +64,11 @@ class LookAlikes:
         return sorted(((*pair, similarity) for pair, similarity in once.items()), key=lambda row: (-row[2], row[:2]))
 
 
-def global_descriptor(weights: Path | None, side: int | None = None, device: str = "cpu") -> GlobalDescriptor:
+def global_descriptor(weights: str | None, side: int | None = None, device: str = "cpu") -> GlobalDescriptor:
     """GeM over the encoder of trained weights, or without any over the network that training starts with.
 
     Args:
-        weights: a run folder, `*.safetensors` or `*.ckpt`.
+        weights: a shipped name, a run folder, `*.safetensors` or `*.ckpt`.
         side: px of the thumbnails; None takes the crop size of the training.
 
     Raises:
@@ -81,7 +80,7 @@ def global_descriptor(weights: Path | None, side: int | None = None, device: str
         crop, name = experiment.pairs.crop_size, f"the untrained network of {EXPERIMENT} (--weights for a trained one)"
     else:
         trained = load(weights, device)
-        network, crop, name = trained.network, _crop_size(trained.card), str(weights)
+        network, crop, name = trained.network, _crop_size(trained.card), weights
     return GlobalDescriptor(network.encode, side or crop, name)
 
 

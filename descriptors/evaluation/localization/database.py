@@ -1,6 +1,6 @@
 """Keypoints, descriptors and matches as a COLMAP database, for COLMAP to go on with."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from descriptors.evaluation.protocol import progress
 
 SIFT_SCALE = 512  # COLMAP stores a SIFT descriptor as uint8 of so many times its unit row, at most 255
 SIFT_DIM = 128
+SIGNED_SCALE, SIGNED_ZERO = 256, 128  # of rows with negative numbers: 128 + 256 x, whole from -0.5 to 0.496
+
+AsBytes = Callable[[Descriptors], NDArray[np.uint8]]  # (N, 128) unit rows as COLMAP can store them
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def write_database(
     cameras: Mapping[str, pycolmap.Camera],
     features: Mapping[str, ImageFeatures],
     matches: Iterable[Match],
-    with_descriptors: bool = False,
+    as_bytes: AsBytes | None = None,
 ) -> None:
     """Writes a new database. Images get the numbers that `trivial_model` gives them.
 
@@ -39,7 +42,7 @@ def write_database(
         cameras: of every image by name, each with its id.
         features: of images among them by name.
         matches: of images that have features, each pair once.
-        with_descriptors: also stores descriptors, which only rows like SIFT's can be (see `as_colmap_sift`).
+        as_bytes: also stores descriptors, by `as_colmap_sift` or `as_colmap_signed`; without it none.
 
     Raises:
         ValueError: the file is there already, or descriptors cannot be stored.
@@ -51,8 +54,8 @@ def write_database(
         _write_images(database, cameras)
         for name, one in features.items():
             database.write_keypoints(numbers[name], in_colmap_frame(one.xy).astype(np.float32))
-            if with_descriptors:
-                database.write_descriptors(numbers[name], _stored(one.descriptors))
+            if as_bytes is not None:
+                database.write_descriptors(numbers[name], _stored(as_bytes(one.descriptors)))
         for match in matches:
             rows = np.asarray(match.rows, np.uint32).reshape(-1, 2)
             database.write_matches(numbers[match.first], numbers[match.second], rows)
@@ -80,6 +83,24 @@ def as_colmap_sift(descriptors: Descriptors) -> NDArray[np.uint8]:
     return np.asarray(np.minimum(np.round(SIFT_SCALE * descriptors), 255), np.uint8)
 
 
+def as_colmap_signed(descriptors: Descriptors) -> NDArray[np.uint8]:
+    """(N, 128) unit rows of any sign as 128 + 256 x, at most 255 and at least 0.
+
+    Distances of such rows are those of the descriptors times 256, so COLMAP's ratio test and its nearest neighbours are
+    right where it compares distances (its CPU matcher, as it is set), and wrong where it compares dot products (on a
+    GPU, and with `cpu_brute_force_matcher`). Its `max_distance` is meant for 512 times: 0.7 there is 1.4 here.
+
+    Raises:
+        ValueError: rows are of another length.
+    """
+    if descriptors.shape[1:] != (SIFT_DIM,):
+        raise ValueError(
+            f"descriptors {descriptors.shape} have not {SIFT_DIM} numbers a row, and COLMAP reads no others; give it "
+            "matches alone."
+        )
+    return np.asarray(np.clip(np.round(SIGNED_ZERO + SIGNED_SCALE * descriptors), 0, 255), np.uint8)
+
+
 def _write_images(database: pycolmap.Database, cameras: Mapping[str, pycolmap.Camera]) -> None:
     model = trivial_model(cameras, {})
     for camera in model.cameras.values():
@@ -92,6 +113,5 @@ def _write_images(database: pycolmap.Database, cameras: Mapping[str, pycolmap.Ca
         database.write_image(image, use_image_id=True)
 
 
-def _stored(descriptors: Descriptors) -> pycolmap.FeatureDescriptors:
-    kind = pycolmap.FeatureExtractorType.SIFT
-    return pycolmap.FeatureDescriptors(type=kind, data=as_colmap_sift(descriptors))
+def _stored(rows: NDArray[np.uint8]) -> pycolmap.FeatureDescriptors:
+    return pycolmap.FeatureDescriptors(type=pycolmap.FeatureExtractorType.SIFT, data=rows)

@@ -11,16 +11,17 @@ USUAL_FOCAL = 1.2  # of the longer side, COLMAP's guess where the photo does not
 FILM_DIAGONAL_MM = float(np.hypot(36, 24))  # of the film that "35 mm equivalent" speaks of (CIPA DCG-001)
 
 
-def guessed_camera(path: Path, size: tuple[int, int], number: int) -> pycolmap.Camera:
+def guessed_camera(path: Path | None, size: tuple[int, int], number: int) -> pycolmap.Camera:
     """A simple radial camera, without distortion yet and its principal point in the middle.
 
     The focal length is that of the photo's EXIF (35 mm equivalent), else 1.2 times the longer side.
 
     Args:
+        path: of the photo; None where it is not at hand.
         size: width and height in px.
         number: the camera's id.
     """
-    told = exif_focal_length_mm(path)
+    told = None if path is None else exif_focal_length_mm(path)
     focal_px = told / FILM_DIAGONAL_MM * np.hypot(*size) if told else USUAL_FOCAL * max(size)
     camera = pycolmap.Camera.create_from_model_name(number, "SIMPLE_RADIAL", float(focal_px), *size)
     camera.has_prior_focal_length = told is not None
