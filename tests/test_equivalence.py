@@ -35,7 +35,7 @@ from tests.test_distributed import Loss, batch, rows, start
 from tests.test_training import SMALL, train, weights
 
 STEPS = 20
-COMPILED, RANKS, HALF_PRECISION = 1e-5, 1e-4, 3e-3  # tolerances of the loss
+COMPILED, RANKS, HALF_PRECISION = 1e-5, 1e-4, 3.8e-3  # tolerances of the loss
 CURVE = [f"trainer.max_steps={STEPS}", "trainer.accelerator=cpu", "validation.every_steps=20"]
 CURVE += ["optimizer.learning_rate=1e-4", "optimizer.schedule=constant", "network.norm=instance"]
 
