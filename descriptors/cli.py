@@ -42,6 +42,15 @@ VERBS = {
         ),
         "descriptors.verbs.evaluate",
     ),
+    "ablation": Verb(
+        "train the rows of an ablation alike, measure them, and write a table with intervals and a figure",
+        (
+            "ablation --data photos/ --evaluate hpatches-sequences",
+            "ablation in_pair gd_mining --seeds 1 2 3 4 5 --output runs/search scale=paper data.root=photos/",
+            "ablation --reference gd_mining --data photos/ pairs.stylization.folder=copies/",
+        ),
+        "descriptors.verbs.ablation",
+    ),
     "extract": Verb(
         "describe the keypoints of a folder of photos, into one HDF5 file in hloc's layout",
         (
@@ -77,6 +86,17 @@ VERBS = {
             "train gd_mining_stored data.root=photos/ pairs.stylization.folder=copies/",
         ),
         "descriptors.verbs.stylize",
+    ),
+    "export": Verb(
+        "write weights or features as a file for another tool",
+        (
+            "export runs/gd_mining/20261122-183000 --format onnx --output gd_mining.onnx",
+            "export runs/gd_mining/20261122-183000 --format hloc --output hloc/extractors/gd_mining.py",
+            "export features.h5 --format colmap --photos photos/ --output database.db",
+            "export runs/gd_mining/20261122-183000 --format shipped --output descriptors/shipped/gd_mining.safetensors "
+            "--licence Apache-2.0 --data bundled-photos --results table.json",
+        ),
+        "descriptors.verbs.export",
     ),
 }
 

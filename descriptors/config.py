@@ -36,12 +36,21 @@ def load(experiment: str, overrides: Iterable[str] = (), folder: Path | None = N
     Raises:
         ConfigError: for an unknown file, key or choice, a loop of bases, or an impossible value.
     """
+    return _merge(layers(experiment, overrides, folder))
+
+
+def layers(experiment: str, overrides: Iterable[str] = (), folder: Path | None = None) -> list[Layer]:
+    """What `load` merges, each over those before it: the scale's name, its file, bases, the experiment file, the words.
+
+    Raises:
+        ConfigError: for an unknown file, or a loop of bases.
+    """
     folder = folder or experiments_folder()
     words = _command_line(overrides)
     chain = _chain(_find(experiment, folder, "experiment"), folder, ())
     scale = next((layer.values["scale"] for layer in [words, *reversed(chain)] if "scale" in layer.values), "laptop")
     sizes = _read(_find(str(scale), folder / "scale", "scale"))
-    return _merge([Layer("default", {"scale": scale}), sizes, *chain, words])
+    return [Layer("default", {"scale": scale}), sizes, *chain, words]
 
 
 def load_again(plain: Mapping[str, Any], source: str, overrides: Iterable[str]) -> Experiment:

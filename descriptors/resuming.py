@@ -15,15 +15,16 @@ from descriptors.schema import Experiment
 log = logging.getLogger(__name__)
 
 HARMLESS = (
-    "output_dir:",
-    "resume:",
-    "logger:",
-    "name:",
-    "evaluate_at_end:",
-    "trainer.progress_bar:",
-    "data.workers:",
-    "data.cache_dir:",
-    "data.cache_gib:",
+    "output_dir",
+    "resume",
+    "logger",
+    "wandb_group",
+    "name",
+    "evaluate_at_end",
+    "trainer.progress_bar",
+    "data.workers",
+    "data.cache_dir",
+    "data.cache_gib",
 )
 
 
@@ -59,6 +60,13 @@ def resumed(experiment: Experiment, words: Sequence[str]) -> tuple[Experiment, R
         log.warning("%s is at the last step already; trainer.max_steps=<more> would go on.", path)
     best: dict[str, Any] = next((state["best"] for state in checkpoint["callbacks"].values() if "best" in state), {})
     return experiment, Resume(path, int(checkpoint["global_step"]), dict(checkpoint["summary"]), best.get("step"))
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """`key: old -> new` of all settings that train something else, of experiments as `to_plain` gives them."""
+    old, new = flat(before), flat(now)
+    keys = [key for key in new if old.get(key) != new[key] and key not in HARMLESS]
+    return [f"{key}: {old.get(key)} -> {new[key]}" for key in keys]
 
 
 def check_same_photos(resume: Resume, content: str, photos: int) -> None:
@@ -111,8 +119,6 @@ def _is_of_step(path: Path, step: int) -> bool:
 
 
 def _name_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    old, new = flat(before), flat(now)
-    changed = [f"{key}: {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key]]
-    changed = [line for line in changed if not line.startswith(HARMLESS)]
+    changed = changes(before, now)
     if changed:
         log.warning("resuming with other settings than the run began with: %s", "; ".join(changed))

@@ -175,11 +175,18 @@ def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
     log.info("Weights & Biases: %s, files in %s", mode, folder / "wandb")
     logger = WandbLogger(
         project="descriptors",
-        group=experiment.name,
-        name=folder.name,
+        **_names(experiment, folder),
         save_dir=folder,
         mode=mode,
         config=to_plain(experiment),
     )
     logger._wandb_init.pop("anonymous", None)  # Lightning names it even unset, and wandb warns of whoever names it
     return logger
+
+
+def _names(experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """What Weights & Biases calls a run: of a group that is asked for, experiments are told apart by type and tag."""
+    if experiment.wandb_group is None:
+        return {"group": experiment.name, "name": folder.name}
+    row = {"job_type": experiment.name, "tags": [experiment.name]}
+    return {"group": experiment.wandb_group, "name": f"{experiment.name}/{folder.name}", **row}

@@ -129,6 +129,11 @@ BAD = {
         "'broken.jpg' cannot be decoded",
     ),
     "stylize-output": (["stylize", "photos", "--output", "file.txt"], "file.txt: File exists"),
+    "export-missing": (["export", "nowhere", "--format", "onnx", "--output", "a.onnx"], "no such weights file"),
+    "export-folder": (["export", "empty", "--format", "hloc", "--output", "a.py"], "no such weights file"),
+    "export-suffix": (["export", "empty", "--format", "hloc", "--output", "a.txt"], "name a file that ends in .py"),
+    "export-features": (["export", "file.txt", "--format", "colmap", "--output", "a.db"], "is damaged or no HDF5 file"),
+    "export-output": (["export", "x", "--format", "onnx", "--output", "file.txt/a.onnx"], "file.txt: File exists"),
 }
 
 

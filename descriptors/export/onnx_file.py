@@ -19,6 +19,7 @@ OPSET = 20
 TOLERANCE = 1e-4  # of a number of a unit row
 _EXAMPLE = (38, 61, 11)  # px more than the least height and width, and keypoints: no two of all alike
 _CHECKED = ((32, 64, 5), (65, 33, 1), (99, 171, 40))
+_TALKATIVE = ("torch.onnx", "onnxscript", "onnx_ir")  # loggers
 _SAYS = (
     "image: (1, 3, height, width) float32 RGB in [0, 1]; keypoints: (count, 2) float32 px, x right, y down, (0, 0) = "
     "centre of the first pixel; descriptors: (count, {dim}) float32 unit rows. At least {smallest} px a side."
@@ -121,13 +122,14 @@ def _check_packages() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of packages that nothing here needs."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter tells of every node that it folds, and warns of packages that nothing here needs."""
+    loggers = {logging.getLogger(name): logging.getLogger(name).level for name in _TALKATIVE}
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        for logger, before in loggers.items():
+            logger.setLevel(before)
