@@ -8,11 +8,13 @@ SCALE ?=
 DATA ?=
 ARGS ?=
 CKPT ?=
+ROWS ?=
+EVAL ?=
 PARTS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup train evaluate test test-slow check format bench clean
+.PHONY: setup train evaluate ablation test test-slow check format bench clean
 
 setup: $(READY)
 
@@ -31,6 +33,9 @@ train: $(READY)
 evaluate: $(READY)
 	@test -n "$(CKPT)" || { echo "error: name weights: make evaluate CKPT=runs/... [DATA=<folder in HPatches layout>]"; exit 2; }
 	@$(BIN)/python -m descriptors evaluate rootsift '$(CKPT)' $(if $(DATA),--data '$(DATA)',--protocol bundled) $(ARGS)
+
+ablation: $(READY)
+	@$(BIN)/python -m descriptors ablation $(ROWS) $(if $(DATA),--data '$(DATA)') $(if $(EVAL),--evaluate '$(EVAL)') $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q
