@@ -35,7 +35,7 @@ evaluate: $(READY)
 	@$(BIN)/python -m descriptors evaluate rootsift '$(CKPT)' $(if $(DATA),--data '$(DATA)',--protocol bundled) $(ARGS)
 
 ablation: $(READY)
-	@$(BIN)/python -m descriptors ablation $(ROWS) $(if $(DATA),--data '$(DATA)') $(if $(EVAL),--evaluate '$(EVAL)') $(ARGS)
+	@$(BIN)/python -m descriptors ablation $(ROWS) $(if $(SCALE),scale=$(SCALE)) $(if $(DATA),--data '$(DATA)') $(if $(EVAL),--evaluate '$(EVAL)') $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q

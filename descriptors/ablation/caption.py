@@ -11,6 +11,7 @@ from descriptors.ablation.results import PairSet, ResultRow, Results
 from descriptors.evaluation.protocols import protocol_of
 from descriptors.resuming import HARMLESS
 
+FEW = 10  # sequences, below which redrawing them makes intervals too narrow
 UNSAID = ("data.root", "scale", *HARMLESS)  # settings that tell a reader of the table nothing
 
 
@@ -50,6 +51,7 @@ def caption_of(
     return [
         _figures(plan, results),
         _intervals(results, of),
+        *_few(results, of),
         _measured(results, measured, of),
         _trained(plan, found),
         *_missing(plan, results, measured, failed),
@@ -73,6 +75,11 @@ def _intervals(results: Results, of: str) -> str:
         return f"One seed: intervals cover new {of} only, and say nothing of what another seed would give."
     over = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
     return f"Intervals cover new {of} (bootstrap) and new seeds (Student's t over {over} seeds)."
+
+
+def _few(results: Results, of: str) -> list[str]:
+    count = min(one.sequences for one in results.shown)
+    return [f"Over {_number(count, of)} only, intervals are narrower than they should be."] * (count < FEW)
 
 
 def _measured(results: Results, measured: Measured, of: str) -> str:

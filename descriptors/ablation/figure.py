@@ -77,7 +77,8 @@ def _differences(axes: Axes, lines: Lines, results: Results, one: PairSet) -> No
             found = row.differences[one.name][MAIN]
             _draw(axes, height, colour, found, "{:+.1f}", faint=not found.apart_from_zero)
         elif row.name == results.reference:
-            axes.text(0, height, "  reference", va="center", fontsize=9, color=MUTED)
+            across = axes.get_yaxis_transform()
+            axes.text(0.98, height, "reference", transform=across, ha="right", va="center", fontsize=9, color=MUTED)
     _limit(axes, for_words=0.24)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
     axes.set_xlabel(f"to {results.reference}, points")
