@@ -103,10 +103,10 @@ class Describer:
         Raises:
             ValueError: as `detect_and_describe`, or the ratio is not in (0, 1].
         """
+        from descriptors.evaluation.matching import check_ratio
         from descriptors.photo_features import PhotoFeatures, matches_of
 
-        if ratio is not None and not 0 < ratio <= 1:
-            raise ValueError(f"ratio = {ratio} is not in (0, 1]; leave it out for no ratio test.")
+        check_ratio(ratio)
         one, two = (
             photo if isinstance(photo, PhotoFeatures) else self.detect_and_describe(photo, **how)
             for photo in (first, second)

@@ -12,7 +12,7 @@ from torch import Tensor
 from descriptors.data.decoding import Pixels, decode
 from descriptors.evaluation.detectors import Detector, Keypoints
 from descriptors.evaluation.matching import matched_rows
-from descriptors.evaluation.sizes import shrink
+from descriptors.evaluation.sizes import before_resizing, shrink
 
 Photo = str | Path | NDArray[np.uint8] | Tensor  # a file, (H, W, 3) RGB or (H, W) uint8, or (3, H, W) float in [0, 1]
 Describe = Callable[[Pixels, NDArray[np.float32]], NDArray[np.float32]]  # (H, W, 3), (N, 2) px -> (N, D) unit rows
@@ -95,7 +95,6 @@ def pixels_of(photo: Photo) -> Pixels:
 
 def _in_the_photo(found: Keypoints, scaling: NDArray[np.float64], descriptor: NDArray[np.float32]) -> PhotoFeatures:
     """Places and sizes in px of the photo, of which `scaling` (3, 3) made the image that was looked at."""
-    across, offset = scaling.diagonal()[:2], scaling[:2, 2]
-    xy = ((found.xy - offset) / across).astype(np.float32)
-    scale = (found.size / across.mean()).astype(np.float32)
+    xy = before_resizing(found.xy, scaling).astype(np.float32)
+    scale = (found.size / scaling.diagonal()[:2].mean()).astype(np.float32)
     return PhotoFeatures(xy, scale, found.angle, found.score, descriptor)

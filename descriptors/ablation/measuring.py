@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from descriptors.ablation.plan import Run
+from descriptors.data.index_cache import write_json
 from descriptors.evaluation.describers import Describer, TrainedDescriber
 from descriptors.evaluation.evaluate import instruments, samples_of
 from descriptors.evaluation.homography.folder import find_pairs
@@ -72,16 +73,8 @@ def _kept_samples(tools: Instruments, state: str, kept: Path) -> list[Sample]:
     print(f"  {describer.name}", flush=True)
     samples = list(samples_of(tools)[describer.name])
     shutil.rmtree(tools.store.folder_of(describer), ignore_errors=True)  # a gigabyte for every five hundred images
-    _write(path, {"key": key, "samples": [asdict(one) for one in samples]})
+    write_json(path, {"key": key, "samples": [asdict(one) for one in samples]})
     return samples
-
-
-def _write(path: Path, content: object) -> None:
-    """Aside, then renamed, so that a killed command leaves no half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    aside.write_text(json.dumps(content), encoding="utf-8")
-    aside.replace(path)
 
 
 def _state(folder: Path) -> str:

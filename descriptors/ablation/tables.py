@@ -1,6 +1,5 @@
 """The results as Markdown for a README, as a spreadsheet, and as plain containers for JSON."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -10,6 +9,7 @@ from typing import Any
 from descriptors.ablation.estimates import Estimate
 from descriptors.ablation.results import MAIN, Figures, ResultRow, Results
 from descriptors.evaluation.rows import ALL
+from descriptors.evaluation.table import write_lines
 
 HOMOGRAPHY = "homography_accuracy@3"
 NOTHING = "-"
@@ -31,11 +31,7 @@ def markdown(results: Results, caption: Sequence[str], minutes: Mapping[str, flo
 def write_csv(results: Results, path: Path) -> None:
     """One line a row, set and measure; each seed's own figure in a column of its own."""
     lines = [line for row in (*results.rows, *results.baselines) for line in _flat(row, results)]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(lines)
+    write_lines(lines, path)
 
 
 def plain(results: Results, minutes: Mapping[str, float]) -> dict[str, Any]:

@@ -62,6 +62,12 @@ def matched_rows(
     return np.asarray(mutual_nearest(one, two, ratio).cpu().numpy(), np.int64)
 
 
+def check_ratio(ratio: float | None) -> None:
+    """Raises ValueError for a ratio test that cannot be."""
+    if ratio is not None and not 0 < ratio <= 1:
+        raise ValueError(f"ratio = {ratio} is not in (0, 1]; leave it out for no ratio test.")
+
+
 def _passes_ratio(similarity: Tensor, ratio: float | None) -> Tensor:
     """(N,) bool; distances of unit rows are sqrt(2 - 2 s)."""
     if ratio is None or similarity.shape[1] < 2:

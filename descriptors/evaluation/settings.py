@@ -10,6 +10,7 @@ import torch
 from descriptors.evaluation.describers import BASELINES, LEARNED_BASELINES
 from descriptors.evaluation.detectors import LEARNED_DETECTORS
 from descriptors.evaluation.labels import absolute
+from descriptors.evaluation.matching import check_ratio
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,7 @@ def _check_numbers(settings: Settings) -> None:
         raise ValueError(f"keypoints = {settings.keypoints} is negative; use 0 for all that the detector finds.")
     if settings.max_side < 0:
         raise ValueError(f"max_side = {settings.max_side} px is negative; use 0 for the native size.")
-    if settings.ratio is not None and not 0 < settings.ratio <= 1:
-        raise ValueError(f"ratio = {settings.ratio} is not in (0, 1]; leave it out for no ratio test.")
+    check_ratio(settings.ratio)
 
 
 def check_device(device: str) -> None:

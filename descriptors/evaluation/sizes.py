@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,3 +72,8 @@ def scaling(old: tuple[int, int], new: tuple[int, int]) -> NDArray[np.float64]:
     """
     across, down = new[0] / old[0], new[1] / old[1]
     return np.array([[across, 0, 0.5 * across - 0.5], [0, down, 0.5 * down - 0.5], [0, 0, 1]])
+
+
+def before_resizing(xy: NDArray[np.floating[Any]], scaling: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places (N, 2) px of a resized copy, in px of the image that `scaling` (3, 3) made it of."""
+    return np.asarray((xy - scaling[:2, 2]) / scaling.diagonal()[:2], np.float64)

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from descriptors.evaluation.labels import shortened
 from descriptors.evaluation.rows import Row
@@ -37,7 +38,11 @@ def text_table(
 
 def write_csv(rows: Sequence[Row], path: Path) -> Path:
     """One line a row, every figure a column (mma@1, ..., mma@3_low, ...); gives the path back."""
-    lines = [flat(row) for row in rows]
+    return write_lines([flat(row) for row in rows], path)
+
+
+def write_lines(lines: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """A spreadsheet with a column for every name that any line has; gives the path back."""
     names = list(dict.fromkeys(name for line in lines for name in line))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)

@@ -1,18 +1,16 @@
 """Features of an HDF5 file in hloc's layout, as `extract` or hloc wrote it, read image by image."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from descriptors.evaluation.localization.image_features import ImageFeatures
+from descriptors.evaluation.localization.image_features import FeaturesAtHand, ImageFeatures
 
 NEEDED = ("keypoints", "descriptors", "image_size")
-AT_HAND = 64  # images whose features stay in memory
 
 
 @contextmanager
@@ -34,13 +32,12 @@ def stored_features(path: Path) -> Iterator["StoredFeatures"]:
         yield StoredFeatures(path, file)
 
 
-class StoredFeatures(Mapping[str, ImageFeatures]):
+class StoredFeatures(FeaturesAtHand):
     """Features by their image's name; see `stored_features`."""
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path, self._file = path, file
-        self._names = _images(file)
-        self._at_hand = lru_cache(AT_HAND)(self._read)
+        super().__init__(_images(file))
         self._check()
 
     def dim_of(self, name: str) -> int:
@@ -55,18 +52,6 @@ class StoredFeatures(Mapping[str, ImageFeatures]):
         """Width and height of an image, px."""
         width, height = (int(side) for side in self._file[name]["image_size"][()])
         return width, height
-
-    def __getitem__(self, name: str) -> ImageFeatures:
-        return self._at_hand(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
     def _read(self, name: str) -> ImageFeatures:
         xy = np.asarray(self._file[name]["keypoints"][()], np.float64)[:, :2]

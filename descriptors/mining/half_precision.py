@@ -23,7 +23,7 @@ def hardest_in_halves(
     """(N, K) int64 places in the pool and (N, K) float32 cosines, best first; -inf where no candidate is left."""
     anchors, candidates = (replace(side, descriptor=side.descriptor.half()) for side in (query, pool))
     index, rough = best_of_all(anchors, candidates, top_k + SPARE, chunk, product, admissible)
-    exact = _gathered(query, pool, index).masked_fill_(rough == -torch.inf, -torch.inf)
+    exact = cosines(query.descriptor, pool.descriptor, index).masked_fill_(rough == -torch.inf, -torch.inf)
     best, order = exact.topk(top_k)
     index = index.gather(1, order)
     unsure = _unsure(query, pool, best[:, -1], rough[:, -1].float()).nonzero()[:, 0]
@@ -36,10 +36,6 @@ def hardest_in_halves(
 def product(query: Described, pool: Described) -> Tensor:
     """(N, P) cosines."""
     return query.descriptor @ pool.descriptor.T
-
-
-def _gathered(query: Described, pool: Described, index: Tensor) -> Tensor:
-    return cosines(query.descriptor, pool.descriptor, index)
 
 
 def _unsure(query: Described, pool: Described, worst_kept: Tensor, best_lost: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Features of images in the pixels of the stored file, whatever size they were found at."""
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from descriptors.evaluation.localization.colmap import pycolmap
 from descriptors.evaluation.matching import matched_rows
 from descriptors.evaluation.protocol import Instruments
 from descriptors.evaluation.settings import Settings
-from descriptors.evaluation.sizes import UnmeasurableError, read_at_size
+from descriptors.evaluation.sizes import UnmeasurableError, before_resizing, read_at_size
+
+AT_HAND = 64  # images whose features stay in memory
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,34 @@ class ImageFeatures:
 
     def __len__(self) -> int:
         return len(self.xy)
+
+
+class FeaturesAtHand(Mapping[str, ImageFeatures]):
+    """Features by their image's name, read when they are asked for, so that memory does not grow with their number.
+
+    Args:
+        names: of the images, in order; may grow.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        self._at_hand = lru_cache(AT_HAND)(self._read)
+
+    @abstractmethod
+    def _read(self, name: str) -> ImageFeatures:
+        """The features of an image from where they are kept."""
+
+    def __getitem__(self, name: str) -> ImageFeatures:
+        return self._at_hand(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 FeaturesOf = Callable[[str], ImageFeatures]  # an image's name -> its features; raises UnmeasurableError
@@ -57,9 +88,9 @@ def check_fits(camera: pycolmap.Camera, size: tuple[int, int], name: str) -> Non
 def _read(folder: Path, describer: Describer, instruments: Instruments, name: str) -> ImageFeatures:
     image, scaling = read_at_size(inside(folder, name), instruments.settings.max_side)
     found = instruments.store.features(image, describer)
-    native = (found.keypoints.xy - scaling[:2, 2]) / scaling.diagonal()[:2]
+    native = before_resizing(found.keypoints.xy, scaling)
     width, height = (round(side / scale) for side, scale in zip(image.shape[1::-1], scaling.diagonal(), strict=False))
-    return ImageFeatures(np.asarray(native, np.float64), found.descriptors, (width, height), found.seconds)
+    return ImageFeatures(native, found.descriptors, (width, height), found.seconds)
 
 
 def _match(settings: Settings, first: Descriptors, second: Descriptors) -> NDArray[np.int64]:

@@ -1,19 +1,16 @@
 """Features of many images in a folder, so that memory does not grow with their number."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from descriptors.evaluation.localization.image_features import FeaturesOf, ImageFeatures
+from descriptors.evaluation.localization.image_features import FeaturesAtHand, FeaturesOf, ImageFeatures
 from descriptors.evaluation.protocol import progress
 from descriptors.evaluation.sizes import UnmeasurableError
 
-AT_HAND = 64  # images whose features stay in memory
 
-
-class KeptFeatures(Mapping[str, ImageFeatures]):
+class KeptFeatures(FeaturesAtHand):
     """Features by their image's name, read from the folder when they are asked for.
 
     Args:
@@ -24,24 +21,12 @@ class KeptFeatures(Mapping[str, ImageFeatures]):
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._numbers = folder, dict[str, int]()
         self._seconds = dict[str, float | None]()
-        self._at_hand = lru_cache(AT_HAND)(self._read)
+        super().__init__(self._numbers)
 
     def keep(self, name: str, features: ImageFeatures) -> None:
         """Of an image that was not kept yet."""
         self._numbers[name], self._seconds[name] = len(self._numbers), features.seconds
         np.savez(self._path(name), xy=features.xy, descriptors=features.descriptors, size=features.size)
-
-    def __getitem__(self, name: str) -> ImageFeatures:
-        return self._at_hand(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._numbers
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._numbers)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
 
     def _read(self, name: str) -> ImageFeatures:
         with np.load(self._path(name)) as stored:
