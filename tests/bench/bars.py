@@ -69,7 +69,7 @@ def write_beside(axes, place, row):
     aim = ratio_aim(row)
     if aim:
         axes.plot([aim], [place], marker="|", ms=18, mew=2, color=INK, clip_on=False)
-    after = max(row["ratio"], 1, aim if aim and aim < 1.6 * row["ratio"] else 0)
+    after = max(row["ratio"], 1, aim if aim and row["ratio"] < aim < 2.5 * row["ratio"] else 0)
     said = f"{times(row['ratio'])}{absolute(row)}"
     axes.annotate(said, (after, place), (6, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
     write_right(axes, place, row["against"], MUTED)
@@ -104,7 +104,7 @@ def limits(rows):
     """Room for the words after the longest bar."""
     values = [row["ratio"] for row in rows] + [aim for row in rows if (aim := ratio_aim(row))]
     low, high = min(0.5, *values) / 1.25, max(2, *values)
-    return low, high * (high / low) ** 0.55
+    return low, high * (high / low) ** 0.8
 
 
 def step_blocks(parts):
