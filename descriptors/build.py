@@ -18,6 +18,7 @@ from descriptors.data.photo_index import PhotoIndex, split
 from descriptors.data.sources import index_photos
 from descriptors.data.thumbnails import thumbnail
 from descriptors.distributed import is_main
+from descriptors.fine_tuning import start_from_weights
 from descriptors.losses import AveragePrecisionLoss, InfoNCELoss, TripletLoss
 from descriptors.mining import AllNegativesMiner, InBatchMiner, InPairMiner, Miner, RandomMiner, RetrievalMiner
 from descriptors.mining.global_descriptor import pretrained_encoder
@@ -79,10 +80,11 @@ def cache_dir(experiment: Experiment) -> Path:
 
 
 def module(experiment: Experiment, clock: PhaseClock) -> DescriptorModule:
-    """Network, loss, miner and queue in their LightningModule; weights are a function of the seed."""
+    """Network, loss, miner and queue in their LightningModule; weights are a function of the seed and of `network.pretrained`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
         network = build_network(experiment.network)
+    start_from_weights(network, experiment.network)
     return DescriptorModule(
         network,
         loss(experiment.loss),

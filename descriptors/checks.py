@@ -59,11 +59,6 @@ def check_together(experiment: Experiment) -> None:
             f"data.photo_size = {data.photo_size} px is less than half of pairs.crop_size = {pairs.crop_size} px; "
             "raise data.photo_size to at least the crop's size."
         )
-    if experiment.network.pretrained != "none" and experiment.network.name in ("l2net", "compact"):
-        raise ConfigError(
-            f"network.pretrained = '{experiment.network.pretrained}': there are no pretrained weights of "
-            f"network.name = '{experiment.network.name}'; use network.name=caps, or network.pretrained=none."
-        )
     if experiment.network.fusion and experiment.network.name == "l2net":
         raise ConfigError("network.fusion = true: l2net has one level only; use network.name=caps or compact.")
     if pairs.stylization.method == "stored" and not pairs.stylization.folder:

@@ -89,9 +89,13 @@ class DataSettings:
 class NetworkSettings:
     name: str = option("caps", ("caps", "l2net", "compact"), importable=True)
     encoder: str = option("resnet50", ("resnet18", "resnet34", "resnet50"))  # of caps
-    pretrained: str = "none"  # a hub name, e.g. microsoft/resnet-50 (the reference's start), or `none`
+    # Of caps a hub name, e.g. microsoft/resnet-50 (the reference's start); of compact and l2net weights of this project,
+    # shipped or of a run, to train on from; `none`: random weights.
+    pretrained: str = "none"
     dim: int = option(128, minimum=8, maximum=4096)
     width: int = option(32, minimum=8, maximum=512)  # first layer's channels of compact and l2net
+    depth: int = option(4, minimum=4, maximum=7)  # halvings of compact: how far a descriptor sees
+    octaves: int = option(1, minimum=1, maximum=4)  # images whose descriptors are summed: the photo, its half, ...
     norm: str = option("batch", ("batch", "sync", "frozen", "instance"))
     fusion: bool = False  # concatenate descriptors of several levels (caps, compact)
 

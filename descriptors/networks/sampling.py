@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_EPS = 1e-8  # float32; a row shorter than this is returned as it is, scaled by 1e8
+SHORTEST = 1e-8  # a row shorter than this has no direction; its gradient would be longer than 1e8
+SHORTEST_HALF = 1e-4  # the same in float16, which holds nothing above 65504
 
 
 def sample(dense: Tensor, xy: Tensor, stride: int, offset_px: float) -> Tensor:
@@ -23,12 +24,23 @@ def sample(dense: Tensor, xy: Tensor, stride: int, offset_px: float) -> Tensor:
         offset_px: pixel coordinate of the centre of cell (0, 0).
 
     Returns:
-        (B, M, D) rows of length 1 (a zero map gives zero rows), in float32 if `dense` is in half precision.
+        (B, M, D) rows of length 1, in float32 if `dense` is in half precision. A row too short to have a direction, as
+        on an even photo, becomes zero and has no gradient.
     """
-    finite = xy.isfinite().all(-1, keepdim=True)
-    grid = (torch.where(finite, xy, 0.0).float() - offset_px) / stride
-    descriptor = F.normalize(_bilinear(dense, grid), dim=-1, eps=_EPS)
-    return torch.where(finite, descriptor, 0.0)
+    return unit_rows(read(dense, xy, stride, offset_px), xy, dense.dtype)
+
+
+def read(dense: Tensor, xy: Tensor, stride: int, offset_px: float, unit_cells: bool = False) -> Tensor:
+    """As `sample`, but rows (B, M, D) as they are; with `unit_cells` cells are brought to length 1 before."""
+    grid = (torch.where(_finite(xy), xy, 0.0).float() - offset_px) / stride
+    return _bilinear(dense, grid, unit_cells)
+
+
+def unit_rows(rows: Tensor, xy: Tensor, computed_in: torch.dtype) -> Tensor:
+    """Rows (B, M, D) of a map of type `computed_in` brought to length 1, or to zero as `sample` says; xy (B, M, 2)."""
+    shortest = SHORTEST_HALF if computed_in == torch.float16 else SHORTEST
+    short = torch.linalg.vector_norm(rows.detach(), dim=-1, keepdim=True) < shortest  # nan is not, and stays
+    return F.normalize(torch.where(_finite(xy) & ~short, rows, 0.0), dim=-1, eps=shortest)
 
 
 def upsample(coarse: Tensor, size: tuple[int, int]) -> Tensor:
@@ -49,7 +61,11 @@ def upsample(coarse: Tensor, size: tuple[int, int]) -> Tensor:
     return coarse
 
 
-def _bilinear(dense: Tensor, grid: Tensor) -> Tensor:
+def _finite(xy: Tensor) -> Tensor:
+    return xy.isfinite().all(-1, keepdim=True)
+
+
+def _bilinear(dense: Tensor, grid: Tensor, unit_cells: bool) -> Tensor:
     """Float32 values (B, M, D) of `dense` (B, D, h, w) at map coordinates `grid` (B, M, 2), clamped to the border."""
     batch, channels, height, width = dense.shape
     x, y = grid[..., 0].clamp(0, width - 1), grid[..., 1].clamp(0, height - 1)
@@ -61,7 +77,8 @@ def _bilinear(dense: Tensor, grid: Tensor) -> Tensor:
     x, y = x - left, y - top
     weights = torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], dim=-1)
     cells = dense.permute(0, 2, 3, 1).reshape(-1, channels)
-    return (F.embedding(corners, cells).float() * weights[..., None]).sum(2)
+    values = F.embedding(corners, cells).float()
+    return ((F.normalize(values, dim=-1) if unit_cells else values) * weights[..., None]).sum(2)
 
 
 def _double(coarse: Tensor, axis: int, length: int) -> Tensor:

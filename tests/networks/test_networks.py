@@ -6,6 +6,8 @@ from torch import nn
 from transformers import ResNetBackbone, ResNetConfig, ResNetForImageClassification
 
 from descriptors.networks import Caps, Compact, L2Net, norm_layer, replace_batch_norm
+from descriptors.networks.pooled import Halve, Pooled
+from descriptors.networks.sampling import sample
 
 NETWORKS = {
     "caps": lambda **options: Caps(encoder="resnet18", dim=32, **options),
@@ -13,6 +15,8 @@ NETWORKS = {
     "l2net": lambda **options: L2Net(dim=32, width=8, **options),
     "compact": lambda **options: Compact(dim=32, width=16, **options),
     "compact_fusion": lambda **options: Compact(dim=32, width=16, fusion=True, **options),
+    "compact_deep": lambda **options: Compact(dim=32, width=16, depth=5, **options),
+    "compact_octaves": lambda **options: Pooled(Compact(dim=32, width=16, **options), 2),
 }
 REACH_PX = {
     "caps": 16,
@@ -20,6 +24,8 @@ REACH_PX = {
     "l2net": 1,
     "compact": 16,
     "compact_fusion": 16,
+    "compact_deep": 32,
+    "compact_octaves": 32,
 }  # the deepest level's stride
 every_network = pytest.mark.parametrize("name", NETWORKS)
 every_norm = pytest.mark.parametrize("norm", ["batch", "sync", "frozen", "instance"])
@@ -34,6 +40,7 @@ def build(name, **options):
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (61, 77), (32, 50), (33, 97)])
 def test_any_size_gives_one_cell_a_stride(name, height, width):
     network = build(name, norm="frozen").eval()
+    height, width = (max(side, network.smallest_px) for side in (height, width))
     with torch.no_grad():
         dense = network(torch.rand(2, 3, height, width))
     assert dense.shape == (2, network.dim, -(-height // network.stride), -(-width // network.stride))
@@ -41,7 +48,7 @@ def test_any_size_gives_one_cell_a_stride(name, height, width):
 
 @every_network
 def test_the_deepest_features_are_finite_and_not_negative(name):
-    features = build(name).eval().encode(torch.rand(2, 3, 40, 56))
+    features = build(name).eval().encode(torch.rand(2, 3, 72, 88))
     assert features.ndim == 4
     assert features.isfinite().all()
     assert (features >= 0).all()
@@ -52,7 +59,7 @@ def test_the_deepest_features_are_finite_and_not_negative(name):
 def test_every_parameter_gets_a_gradient(name, norm):
     network = build(name, norm=norm)
     network.train(norm != "sync")  # its training needs CUDA
-    described = network.describe(torch.rand(2, 3, 48, 48), torch.rand(2, 6, 2) * 47)
+    described = network.describe(torch.rand(2, 3, 64, 64), torch.rand(2, 6, 2) * 47)
     (described * torch.randn_like(described)).sum().backward()
     without = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
     assert without == []
@@ -60,7 +67,7 @@ def test_every_parameter_gets_a_gradient(name, norm):
 
 @every_network
 def test_two_passes_agree_bit_for_bit(name):
-    network, pixels, xy = build(name).eval(), torch.rand(2, 3, 48, 64), torch.rand(2, 20, 2) * 47
+    network, pixels, xy = build(name).eval(), torch.rand(2, 3, 64, 80), torch.rand(2, 20, 2) * 47
     with torch.no_grad():
         assert torch.equal(network.describe(pixels, xy), network.describe(pixels, xy))
 
@@ -68,7 +75,7 @@ def test_two_passes_agree_bit_for_bit(name):
 @every_network
 @pytest.mark.parametrize("norm", ["frozen", "instance"])
 def test_a_row_does_not_depend_on_the_rest_of_the_batch_in_training(name, norm):
-    network, pixels = build(name, norm=norm).train(), torch.rand(3, 3, 48, 48)
+    network, pixels = build(name, norm=norm).train(), torch.rand(3, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(network(pixels)[1:2], network(pixels[1:2]), atol=2e-4, rtol=2e-4)
 
@@ -76,7 +83,7 @@ def test_a_row_does_not_depend_on_the_rest_of_the_batch_in_training(name, norm):
 @every_network
 def test_a_shift_by_the_deepest_stride_shifts_the_map(name):
     network, shift = build(name, norm="frozen").eval(), REACH_PX[name]
-    far = 160  # px: beyond the reach of the zeros that pad the border
+    far = max(160, 7 * shift)  # px: beyond the reach of the zeros that pad the border
     frame = torch.rand(1, 3, 2 * far + 80 + shift, 2 * far + 80 + shift)
     _without_image_statistics(network)
     with torch.no_grad():
@@ -119,15 +126,16 @@ def _linear(network):
 
 def _without_image_statistics(network):
     """The compact network's statistics of the whole image depend on every pixel; the geometry is that of the rest."""
-    if isinstance(network, Compact):
-        network.normalise = nn.Conv2d(3, 1, 1, bias=False).requires_grad_(False)
+    for part in network.modules():
+        if isinstance(part, Compact):
+            part.normalise = nn.Conv2d(3, 1, 1, bias=False).requires_grad_(False)
 
 
 @every_network
 def test_half_precision_training_gives_unit_rows_and_finite_gradients(name):
     network = build(name, norm="instance").train()
     with torch.autocast("cpu", torch.bfloat16):
-        described = network.describe(torch.rand(2, 3, 48, 48), torch.rand(2, 6, 2) * 47)
+        described = network.describe(torch.rand(2, 3, 64, 64), torch.rand(2, 6, 2) * 47)
     (described * torch.randn_like(described)).sum().backward()
     torch.testing.assert_close(described.norm(dim=-1), torch.ones(2, 6), atol=1e-5, rtol=0)
     assert all(value.grad.isfinite().all() for value in network.parameters())
@@ -137,7 +145,7 @@ def test_half_precision_training_gives_unit_rows_and_finite_gradients(name):
 def test_frozen_statistics_do_not_change_in_training(name):
     network = build(name, norm="frozen").train()
     before = {key: value.clone() for key, value in network.named_buffers()}
-    network(torch.rand(4, 3, 48, 48)).sum().backward()
+    network(torch.rand(4, 3, 64, 64)).sum().backward()
     assert any("running_mean" in key for key in before)
     assert all(torch.equal(before[key], value) for key, value in network.named_buffers())
 
@@ -145,10 +153,10 @@ def test_frozen_statistics_do_not_change_in_training(name):
 @every_network
 def test_a_network_trained_with_batch_norm_loads_into_a_frozen_one_and_says_the_same(name):
     trained = build(name, norm="batch").train()
-    trained(torch.rand(4, 3, 48, 48))
+    trained(torch.rand(4, 3, 64, 64))
     frozen = NETWORKS[name](norm="frozen").train()
     frozen.load_state_dict(trained.state_dict())
-    pixels = torch.rand(1, 3, 48, 48)
+    pixels = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(frozen(pixels), trained.eval()(pixels))
 
@@ -168,6 +176,40 @@ def test_brightness_and_contrast_of_an_image_do_not_change_the_compact_descripto
     with torch.no_grad():
         same = (network.describe(pixels, xy) * network.describe(0.3 * pixels + 0.5, xy)).sum(-1)
     assert same.min() > 0.999
+
+
+def test_octaves_are_the_sum_of_unit_descriptors_of_smaller_images_at_the_same_places():
+    """Written with positions instead of maps: pixel x of the image is pixel x / 2 of its half."""
+    network = Compact(dim=32, width=16).eval()
+    pixels, cells = torch.rand(1, 3, 129, 161), torch.cartesian_prod(torch.arange(2, 38), torch.arange(2, 30))
+    xy = (8 * (cells // 2))[None].float()  # centres of cells of both octaves
+    with torch.no_grad():
+        parts = network.describe(pixels, xy) + network.describe(Halve()(pixels), xy / 2)
+        found = Pooled(network, 2).describe(pixels, xy)
+    torch.testing.assert_close(found, torch.nn.functional.normalize(parts, dim=-1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 160), (133, 171)])
+def test_octaves_read_where_they_stand_are_their_map_read_at_once(height, width):
+    network, pixels = build("compact_octaves").eval(), torch.rand(2, 3, height, width)
+    xy = torch.rand(2, 200, 2) * torch.tensor([width - 12.0, height - 12.0])  # beyond the last cells the border goes on
+    with torch.no_grad():
+        at_once = sample(network(pixels), xy, network.stride, network.offset_px)
+        torch.testing.assert_close(network.describe(pixels, xy), at_once, atol=1e-5, rtol=0)
+
+
+def test_a_compiled_network_of_octaves_compiles_what_runs_on_each():
+    network = build("compact_octaves")
+    network.compile(backend="eager")
+    assert network.network._compiled_call_impl is not None
+    assert network._compiled_call_impl is None
+
+
+def test_halving_keeps_places_and_takes_away_what_the_half_cannot_hold():
+    x = torch.arange(37.0).expand(1, 1, 29, 37)
+    torch.testing.assert_close(Halve()(x)[..., 1:-1], x[..., ::2, ::2][..., 1:-1])
+    stripes = (torch.arange(64) % 2).float().expand(1, 1, 64, 64)
+    torch.testing.assert_close(Halve()(stripes)[..., 1:-1], torch.full((1, 1, 32, 30), 0.5))
 
 
 def test_the_compact_network_has_less_than_a_million_parameters():
