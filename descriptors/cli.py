@@ -24,6 +24,11 @@ class Verb:
 
 
 VERBS = {
+    "doctor": Verb(
+        "say what this machine can do, what a folder of photos holds, and what to run next",
+        ("doctor", "doctor --data photos/ --picture sheet.png"),
+        "descriptors.verbs.doctor",
+    ),
     "train": Verb(
         "train an experiment; everything about the run lands in its folder",
         (

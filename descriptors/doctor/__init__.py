@@ -1,0 +1,1 @@
+"""What this machine can do, what a folder of photos holds, and what to run next."""
