@@ -47,6 +47,11 @@ VERBS = {
         ),
         "descriptors.verbs.evaluate",
     ),
+    "compare": Verb(
+        "set runs side by side in one page: results with intervals, curves, what differs in their settings",
+        ("compare runs/in_pair/20261122-183000 runs/gd_mining/20261122-190000", "compare runs/ablation/*/seed-1"),
+        "descriptors.verbs.compare",
+    ),
     "ablation": Verb(
         "train the rows of an ablation alike, measure them, and write a table with intervals and a figure",
         (

@@ -64,7 +64,7 @@ def write_report(run_dir: Path) -> Path:
 def _render(record: Record, pictures: list[Picture]) -> str:
     notes = record.summary.get("notes")
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             record=record,
@@ -91,12 +91,20 @@ def _pictures(folder: Path, defects: list[str]) -> list[Picture]:
     pictures = []
     for path in sorted(folder.glob("*.png"), key=lambda path: (rank.get(path.stem, len(rank)), path.stem)):
         try:
-            data, kind = _encode(path)
+            pictures.append(picture_of(path, CAPTIONS.get(path.stem, path.stem.replace("_", " "))))
         except OSError as error:
             defects.append(f"figures/{path.name} could not be read and was left out: {error}")
-            continue
-        pictures.append(Picture(path.stem, CAPTIONS.get(path.stem, path.stem.replace("_", " ")), data, kind))
     return pictures
+
+
+def picture_of(path: Path, caption: str) -> Picture:
+    """A figure's file, ready to be embedded.
+
+    Raises:
+        OSError: it is no whole picture.
+    """
+    data, kind = _encode(path)
+    return Picture(path.stem, caption, data, kind)
 
 
 def _encode(path: Path) -> tuple[str, str]:
@@ -122,18 +130,19 @@ def _lead(record: Record) -> str:
     return ", ".join(parts)
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates whose every value is escaped and must be there."""
+    made = Environment(
         loader=PackageLoader("descriptors"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["plain"] = plain
-    environment.filters["percent"] = lambda share: "not recorded" if math.isnan(share) else f"{share:.1%}"
-    environment.filters["hundredths"] = lambda share: "" if math.isnan(share) else f"{100 * share:.1f}"
-    return environment
+    made.filters["plain"] = plain
+    made.filters["percent"] = lambda share: "not recorded" if math.isnan(share) else f"{share:.1%}"
+    made.filters["hundredths"] = lambda share: "" if math.isnan(share) else f"{100 * share:.1f}"
+    return made
 
 
 def _in_words(counts: Mapping[str, Any]) -> dict[str, Any]:

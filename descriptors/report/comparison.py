@@ -1,0 +1,119 @@
+"""A page that sets several runs side by side: results with intervals, curves on the same axes, what differs in them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from descriptors.config import flat
+from descriptors.figures.canvas import save
+from descriptors.figures.curves import Panel, curves_figure
+from descriptors.report.evaluation import MAIN_PX, evaluation_of
+from descriptors.report.findings import headline, mapping
+from descriptors.report.page import environment, picture_of
+from descriptors.report.record import Record, read_record
+from descriptors.resuming import HARMLESS
+
+PLACES = ("data.root", "output_dir")  # of one machine; the data are told apart by their contents
+CAPTION = "The runs on the same axes; bands are 95% intervals over the held-out photos."
+SETS = ("illumination", "viewpoint", "stereo")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run as the page shows it."""
+
+    name: str
+    trained: dict[str, float] | None  # validation AP with its interval
+    facts: Mapping[str, Any]  # in words
+    bundled: Mapping[str, float]  # set -> MMA@3 in [0, 1]; nan where it was not measured
+
+
+def write_comparison(folders: Sequence[Path], path: Path) -> Path:
+    """Writes the page of at least two run folders, and its curves as a PNG beside it.
+
+    Raises:
+        ValueError: fewer than two folders, the same one twice, or one that is no run folder.
+    """
+    if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
+        raise ValueError(f"{len(folders)} run folder(s): name two or more different ones to compare.")
+    records = {name: read_record(folder) for name, folder in zip(_names(folders), folders, strict=True)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    curves = save(curves_figure(_panels(records)), path.with_suffix(".png"))
+    page = (
+        environment()
+        .get_template("comparison.html.jinja")
+        .render(
+            runs=[_compared(name, record) for name, record in records.items()],
+            sets=SETS,
+            main_px=MAIN_PX,
+            differences=differences({name: record.config for name, record in records.items()}),
+            defects=[f"{name}: {defect}" for name, record in records.items() for defect in record.defects],
+            same_photos=len({_content(record) for record in records.values()}) == 1,
+            curves=picture_of(curves, CAPTION),
+        )
+    )
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def differences(configs: Mapping[str, str]) -> dict[str, list[str]]:
+    """{key: its value in each run} of the settings that are not the same in all runs and that training depends on."""
+    settings = {name: _flat(config) for name, config in configs.items()}
+    keys = dict.fromkeys(key for found in settings.values() for key in found)
+    rows = {key: [str(found.get(key, "not set")) for found in settings.values()] for key in keys}
+    return {key: row for key, row in rows.items() if len(set(row)) > 1 and key not in (*HARMLESS, *PLACES)}
+
+
+def _flat(config: str) -> dict[str, Any]:
+    try:
+        return flat(OmegaConf.to_container(OmegaConf.create(config)))  # type: ignore[arg-type]
+    except (OmegaConfBaseException, YAMLError, TypeError, AttributeError):
+        return {}  # the record's defects say so
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    length = next(n for n in range(1, 1 + max(map(len, parts))) if len({part[-n:] for part in parts}) == len(parts))
+    return ["/".join(part[-length:]) for part in parts]
+
+
+def _compared(name: str, record: Record) -> Compared:
+    summary = record.summary
+    facts = {
+        "experiment": record.settings["Experiment"],
+        "steps": summary.get("steps"),
+        "best step": summary.get("best_step"),
+        "seed": str(summary["seed"]) if "seed" in summary else None,
+        "training photos": mapping(summary.get("dataset")).get("train"),
+        "parameters": summary.get("parameters"),
+        "pairs a second (median)": record.history.median("pairs_per_second"),
+    }
+    return Compared(name, headline(summary)["trained"], facts, _bundled(summary))
+
+
+def _bundled(summary: Mapping[str, Any]) -> dict[str, float]:
+    found = evaluation_of(summary)
+    sets = {one.name: one.results[0].mma[MAIN_PX] for one in found.sets if one.results} if found else {}
+    return {name: sets.get(name, math.nan) for name in SETS}
+
+
+def _content(record: Record) -> Any:
+    return mapping(record.summary.get("dataset")).get("content")
+
+
+def _panels(records: Mapping[str, Record]) -> list[Panel]:
+    histories = {name: record.history for name, record in records.items()}
+    average = ("validation/ap", "validation/ap_low", "validation/ap_high")
+    panels = {"Validation AP": average, "Matching accuracy, within 3 px": ("validation/accuracy@3px",)}
+    panels |= {"Training loss": ("train/loss",)}
+    return [
+        Panel(title, {name: history.curve(*keys) for name, history in histories.items()})
+        for title, keys in panels.items()
+    ]

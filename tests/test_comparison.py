@@ -1,0 +1,93 @@
+"""The page that sets runs side by side: what is the same is said, what differs is shown, every name is escaped."""
+
+import html
+import json
+import re
+
+import pytest
+
+from descriptors.cli import main
+from descriptors.report.comparison import differences
+
+HEADER = "epoch,step,train/loss,validation/ap,validation/ap_low,validation/ap_high,pairs_per_second"
+
+
+def run_folder(folder, ap, content="a", config="", viewpoint=None):
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(f"name: in_batch\noutput_dir: {folder}\nminer: {{top_k: 20}}\n{config}")
+    (folder / "metrics.csv").write_text(f"{HEADER}\n0,0,,0.3,0.2,0.4,\n0,50,0.7,,,,20\n0,100,0.5,{ap},0.5,0.9,22\n")
+    summary = {"experiment": "in_batch", "steps": 100, "seed": 3, "dataset": {"train": 23, "content": content}}
+    summary |= {"trained": {"ap": ap, "low": ap - 0.05, "high": ap + 0.05}}
+    if viewpoint is not None:
+        row = {"describer": "this run", "set": "viewpoint", "pairs": 8, "mma": {"3": viewpoint}}
+        summary["bundled_evaluation"] = {"rows": [row, row | {"describer": "rootsift", "mma": {"3": 0.99}}]}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def compared(tmp_path, *folders):
+    page = tmp_path / "out" / "page.html"
+    assert main(["compare", *map(str, folders), "--output", str(page)]) == 0
+    assert page.with_suffix(".png").stat().st_size > 0
+    return page.read_text()
+
+
+def text(page):
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.split("</style>")[1])).split())
+
+
+def test_results_of_all_runs_stand_in_one_page_that_needs_nothing_else(tmp_path):
+    first = run_folder(tmp_path / "one" / "r", 0.712, viewpoint=0.4567)
+    page = compared(tmp_path, first, run_folder(tmp_path / "two" / "r", 0.834, config="seed: 7\n"))
+    said = text(page)
+    assert "one/r 0.712 0.662 to 0.762 two/r 0.834 0.784 to 0.884" in said
+    assert "MMA@3 in % illumination viewpoint stereo one/r not measured 45.7 not measured two/r not measured" in said
+    assert "on the same held-out photos" in said
+    assert "setting one/r two/r seed not set 7" in said
+    assert page.count("<img") == 1
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_runs_on_different_photos_are_called_incomparable(tmp_path):
+    folders = [run_folder(tmp_path / name, 0.7, content=name) for name in ("a", "b")]
+    assert "different photos; their validation figures cannot be compared" in text(compared(tmp_path, *folders))
+
+
+def test_runs_with_equal_settings_say_so_wherever_they_lie(tmp_path):
+    folders = [run_folder(tmp_path / name, 0.7) for name in ("a", "b")]
+    assert "Nothing that training depends on." in text(compared(tmp_path, *folders))
+
+
+def test_names_and_values_are_escaped(tmp_path):
+    config = "pairs: {stylization: {folder: '<script>alert(1)</script>'}}\n"
+    folders = [run_folder(tmp_path / "<b>bold", 0.7, config=config), run_folder(tmp_path / "plain", 0.7)]
+    page = compared(tmp_path, *folders)
+    assert "<script>" not in page
+    assert "<b>bold" not in page
+    assert "<b>bold" in text(page)
+    assert "<script>alert(1)</script>" in text(page)
+
+
+def test_a_run_without_a_summary_is_shown_with_what_is_missing(tmp_path):
+    broken = run_folder(tmp_path / "broken", 0.7)
+    (broken / "summary.json").unlink()
+    said = text(compared(tmp_path, broken, run_folder(tmp_path / "whole", 0.7)))
+    assert "broken: summary.json is missing" in said
+    assert "broken not recorded whole 0.700" in said
+
+
+@pytest.mark.parametrize("words", [["a"], ["a", "a"], ["a", "nothing"], ["a", "b", "--output", "page.txt"]])
+def test_what_cannot_be_compared_is_one_sentence(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        run_folder(tmp_path / name, 0.7)
+    assert main(["compare", *words]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_differences_are_of_what_training_depends_on():
+    configs = {
+        "a": "x: 1\noutput_dir: u\ndata: {root: p, workers: 1, batch_size: 4}",
+        "b": "x: 1\ndata: {batch_size: 8}",
+    }
+    assert differences(configs) == {"data.batch_size": ["4", "8"]}
