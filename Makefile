@@ -1,6 +1,7 @@
 # Two commands on a fresh machine: `make train EXP=gd_mining` and `make test`. Each builds .venv by itself.
 #   make train EXP=<name> [SCALE=laptop|paper|h200] [DATA=<folder>] [ARGS="key=value ..."]
 #   make evaluate CKPT=<run folder or weights> [DATA=<folder in HPatches layout>] [ARGS="--json table.json"]
+#   make notebooks [NOTEBOOKS="notebooks/01_pairs.ipynb ..."]
 #   make bench [PARTS="mining memory scaling pairs decoding neighbours cuda"]
 PYTHON ?= python3
 EXP ?= gd_mining
@@ -11,10 +12,11 @@ CKPT ?=
 ROWS ?=
 EVAL ?=
 PARTS ?=
+NOTEBOOKS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup train evaluate ablation test test-slow check format bench clean
+.PHONY: setup train evaluate ablation notebooks test test-slow check audit format bench clean
 
 setup: $(READY)
 
@@ -37,6 +39,9 @@ evaluate: $(READY)
 ablation: $(READY)
 	@$(BIN)/python -m descriptors ablation $(ROWS) $(if $(SCALE),scale=$(SCALE)) $(if $(DATA),--data '$(DATA)') $(if $(EVAL),--evaluate '$(EVAL)') $(ARGS)
 
+notebooks: $(READY)
+	@$(BIN)/python notebooks/render.py $(NOTEBOOKS)
+
 test: $(READY)
 	$(BIN)/python -m pytest -q
 
@@ -47,6 +52,11 @@ check: $(READY)
 	$(BIN)/ruff check descriptors tests
 	$(BIN)/ruff format --check descriptors tests
 	$(BIN)/mypy
+
+# Not part of check: the list of known vulnerabilities is on the net.
+audit: $(READY)
+	@test -x $(BIN)/pip-audit || { echo "error: pip-audit is not here; get it: $(BIN)/pip install pip-audit"; exit 2; }
+	@$(BIN)/pip-audit --skip-editable || { echo "error: a package above has a known vulnerability, or the list of them could not be had"; exit 1; }
 
 format: $(READY)
 	$(BIN)/ruff check --fix descriptors tests

@@ -80,7 +80,7 @@ def cache_dir(experiment: Experiment) -> Path:
 
 
 def module(experiment: Experiment, clock: PhaseClock) -> DescriptorModule:
-    """Network, loss, miner and queue in their LightningModule; weights are a function of the seed and of `network.pretrained`."""
+    """Network, loss, miner and queue in their LightningModule; weights follow from seed and `network.pretrained`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
         network = build_network(experiment.network)
@@ -94,6 +94,7 @@ def module(experiment: Experiment, clock: PhaseClock) -> DescriptorModule:
         to_plain(experiment),
         clock,
         queue(experiment.miner),
+        experiment.trainer.stop_after_bad_steps,
     )
 
 

@@ -7,10 +7,12 @@ from pytorch_lightning import Callback, LightningModule
 from torch import Tensor, nn
 
 from descriptors.accumulation import StepLoss
-from descriptors.batch import Described, PairBatch, described, detached, joined
+from descriptors.bad_steps import BadSteps, finite_only
+from descriptors.batch import Described, PairBatch, described, detached, joined, rows_of
 from descriptors.clock import PhaseClock
 from descriptors.distributed import (
     first_of_each_rank,
+    gather,
     gather_described,
     mean_over_ranks,
     message_bytes,
@@ -20,11 +22,14 @@ from descriptors.distributed import (
 from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
 from descriptors.mining.queue import DescriptorQueue
+from descriptors.mining.retry import mine_or_retry
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
 from descriptors.similarities import similarities
 from descriptors.telemetry import Step, StepRecord, hardness, sources
+
+SKIPPED = "skipped_steps"  # name of the count
 
 
 class DescriptorModule(LightningModule):
@@ -39,6 +44,7 @@ class DescriptorModule(LightningModule):
         experiment: the whole run as plain containers, kept in checkpoints.
         clock: shared with the data module.
         queue: past descriptors that widen the pool; None looks at the step's own batch alone.
+        stop_after_bad_steps: so many steps in a row without a finite loss and gradient end the run.
     """
 
     def __init__(
@@ -51,12 +57,14 @@ class DescriptorModule(LightningModule):
         experiment: dict[str, Any] | None = None,
         clock: PhaseClock | None = None,
         queue: DescriptorQueue | None = None,
+        stop_after_bad_steps: int = 10,
     ) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
         self.miner = miner
         self.queue = queue
+        self.bad_steps = BadSteps(stop_after_bad_steps)
         self.optimizer_settings = optimizer
         self.max_steps = max_steps
         self.experiment = experiment or {}
@@ -73,7 +81,7 @@ class DescriptorModule(LightningModule):
         self._gallery: list[Described] = []
 
     def configure_callbacks(self) -> list[Callback]:
-        return [self.miner]
+        return [self.miner, self.bad_steps]
 
     def configure_optimizers(self) -> Any:
         settings = self.optimizer_settings
@@ -88,22 +96,27 @@ class DescriptorModule(LightningModule):
         """All ranks come here, so counts can be summed over them; plain containers only."""
         checkpoint |= {"experiment": self.experiment, "summary": self.summary, "validation": dict(self.validated)}
         checkpoint["counts"] = self.counts()
+        checkpoint["losses"] = gather(torch.stack(self._losses)[None]) if self._losses else []  # (ranks, steps)
         if self.queue is not None:
             checkpoint["queue"] = self.queue.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         share = 1.0 if rank() == 0 else 0.0  # they are of all ranks, and are summed over the ranks again
         self.totals = {name: torch.tensor(share * value) for name, value in checkpoint["counts"].items()}
+        self.totals.pop(SKIPPED, None)  # the callback's own state has it
+        losses = checkpoint.get("losses", [])
+        self._losses = list(losses[rank() % len(losses)].to(self.device)) if len(losses) else []
         if self.queue is not None and "queue" in checkpoint:
             self.queue.load_state_dict(checkpoint["queue"])
 
     def counts(self) -> dict[str, float]:
         """What was met, skipped and missing since the run began, summed over the ranks; a call of all ranks."""
+        skipped = {SKIPPED: float(self.bad_steps.skipped)}  # the same on all ranks
         names = sorted(self.totals)
         if not names:
-            return {}
+            return skipped
         values = torch.stack([self.totals[name].float().to(self.device) for name in names])
-        return dict(zip(names, (mean_over_ranks(values) * world_size()).tolist(), strict=True))
+        return dict(zip(names, (mean_over_ranks(values) * world_size()).tolist(), strict=True)) | skipped
 
     def _count(self, counts: dict[str, Tensor]) -> None:
         for name, value in counts.items():
@@ -140,24 +153,27 @@ class DescriptorModule(LightningModule):
         pool = batch_pool if self.queue is None else self.queue.behind(batch_pool)
         self.message_bytes = (message_bytes(local), local.descriptor.nbytes)
         with torch.autocast(self.device.type, enabled=False):  # 8 bits of a cosine cannot tell the hardest ones apart
-            negatives = self.miner.mine(query, pool)
+            negatives, retried = mine_or_retry(self.miner, query, pool)
             self.clock.lap("mining")
             true, wrong = similarities(query, positive, pool, negatives)
             losses = self.loss(true, wrong, negatives.valid)
         if self.queue is not None:
             self.queue.push(first_of_each_rank(batch_pool, len(positive.valid)), self.global_step)
         usable = query.valid & negatives.valid.any(1)
-        count = mean_over_ranks(usable.sum().float())
-        loss = losses.where(usable, 0.0).sum() / count.clamp_min(1e-3)
+        total = losses.where(usable, 0.0).sum()
+        shared = torch.stack([usable.sum().float(), finite_only(total, query.descriptor, local.descriptor)])
+        count, finite = mean_over_ranks(shared).unbind()
+        loss = total / count.clamp_min(1e-3)
         step = Step(
             *(detached(query), detached(pool), negatives, true.detach(), wrong.detach()),
-            *(usable, count, len(local.valid)),
+            *(usable, count, len(local.valid), finite.isfinite(), retried),
         )
         return loss, step
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         loss, step = self.compare(batch)
-        self._count(batch.counts | {"anchors_without_negatives": (step.query.valid & ~step.usable).sum()})
+        self.bad_steps.note(batch, step.finite)
+        self._count(batch.counts | self._met(step))
         batches = self.trainer.accumulate_grad_batches
         backward = self._step_loss.add(loss, step.count, len(step.usable)) if batches > 1 else loss
         if (batch_idx + 1) % batches == 0:
@@ -168,6 +184,13 @@ class DescriptorModule(LightningModule):
         self.clock.lap("loss")
         return backward
 
+    def _met(self, step: Step) -> dict[str, Tensor]:
+        return {
+            "anchors_without_negatives": (step.query.valid & ~step.usable).sum(),
+            "batches_without_anchors": (step.count == 0) & (rank() == 0),  # of all ranks, so one counts
+            "mining_retries": torch.tensor(float(step.retried)),
+        }
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.trainer.accumulate_grad_batches > 1:
             self._step_loss.correct(self.parameters())
@@ -177,13 +200,14 @@ class DescriptorModule(LightningModule):
         self._gallery = []
 
     def validation_step(self, batch: PairBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """The first loader brings the gallery, the second the pairs."""
+        """The first loader brings the gallery, if there is one, the second the pairs."""
         query, positive, _ = self.describe(batch)
         if dataloader_idx == 0:
             self._gallery.append(positive)
         else:
+            gallery = joined(*self._gallery) if self._gallery else rows_of(positive, slice(0))
             with torch.autocast(self.device.type, enabled=False):
-                self.metrics.update(query, positive, joined(*self._gallery), batch.anchor.image)
+                self.metrics.update(query, positive, gallery, batch.anchor.image)
 
     def on_validation_epoch_end(self) -> None:
         figures = self.metrics.compute()
@@ -192,15 +216,20 @@ class DescriptorModule(LightningModule):
         self.log_dict({f"validation/{name}": value.to(self.device) for name, value in figures.items()}, sync_dist=False)
 
     def _log_step(self, batch: PairBatch, step: Step) -> None:
-        """The loss of the steps since the last log, and the rest of the step's last batch, where a log is due."""
+        """The loss of the steps since the last log, and the rest of the step's last batch, where a log is due.
+
+        Losses that are not finite are those of steps that were left out; the mean is over the others.
+        """
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % interval:
             return
-        loss = torch.stack(self._losses).mean()
+        losses = torch.stack(self._losses)
+        loss = losses[losses.isfinite()].mean()
         self._losses.clear()
         values: dict[str, Any] = {"train/loss": loss, "train/learning_rate": self._learning_rate()}
         values |= hardness(step) | sources(step)
         values |= {f"data/{name}": value for name, value in batch.counts.items()}
+        values["train/skipped_steps"] = float(self.bad_steps.skipped)
         self.log_dict(values, sync_dist=True, batch_size=len(batch.anchor.image))
         self.log("loss", loss, prog_bar=True, logger=False, batch_size=1)
 

@@ -89,8 +89,8 @@ class DataSettings:
 class NetworkSettings:
     name: str = option("caps", ("caps", "l2net", "compact"), importable=True)
     encoder: str = option("resnet50", ("resnet18", "resnet34", "resnet50"))  # of caps
-    # Of caps a hub name, e.g. microsoft/resnet-50 (the reference's start); of compact and l2net weights of this project,
-    # shipped or of a run, to train on from; `none`: random weights.
+    # Of caps a hub name, e.g. microsoft/resnet-50 (the reference's start); of compact and l2net weights of this
+    # project, shipped or of a run, to train on from; `none`: random weights.
     pretrained: str = "none"
     dim: int = option(128, minimum=8, maximum=4096)
     width: int = option(32, minimum=8, maximum=512)  # first layer's channels of compact and l2net
@@ -151,6 +151,7 @@ class TrainerSettings:
     precision: str = option("32", ("32", "16", "bf16"))
     accumulate: int = option(1, minimum=1)  # batches a step; each is mined by itself, and all anchors weigh alike
     compile: bool = False  # torch.compile of the network; needs a C++ compiler
+    stop_after_bad_steps: int = option(10, minimum=1)  # in a row, each left out: loss or gradient is not finite
     log_every_steps: int = option(50, minimum=1)
     deterministic: bool = True
     progress_bar: bool = True  # on a terminal

@@ -22,6 +22,8 @@ class Step:
     usable: Tensor  # (N,) bool: a valid anchor with at least one negative
     count: Tensor  # 0-dim float: how many are usable, as the mean over the ranks
     local_rows: int  # pool rows each rank brought, rank 0's first; those of past batches come after them
+    finite: Tensor  # 0-dim bool: the losses of all ranks are
+    retried: bool  # this rank mined again with smaller chunks, for want of memory
 
     @property
     def hardest(self) -> Tensor:

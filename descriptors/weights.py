@@ -2,15 +2,19 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from descriptors import shipped
-from descriptors.networks.choice import build_network
+from descriptors.checks import check_value, schema_fields
+from descriptors.networks.choice import NETWORKS, build_network
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.schema import NetworkSettings
 
@@ -47,7 +51,7 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise ValueError(f"{path}: is not a whole safetensors file ({error}).") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: was not written by this project (format {metadata.get('format')!r}).")
-    return tensors, json.loads(metadata["card"])
+    return tensors, _card(path, metadata.get("card", ""))
 
 
 def weights_file(word: str | Path) -> Path:
@@ -70,27 +74,68 @@ def weights_file(word: str | Path) -> Path:
     return file
 
 
-def load_network(path: Path) -> tuple[DescriptorNetwork, dict[str, Any]]:
+def load_network(path: Path, allow_imports: bool = False) -> tuple[DescriptorNetwork, dict[str, Any]]:
     """The network in evaluation mode and its card, of exported weights or of a training checkpoint (`*.ckpt`).
 
+    Args:
+        path: of the file.
+        allow_imports: the card may name a network's class by `package.module:Class`, which is then imported: code runs.
+
     Raises:
-        ValueError: when the file can't be read, or its tensors are not those of the network its card names.
+        ValueError: when the file can't be read, its tensors are not those of the network its card names, or it names
+            code and may not.
     """
     if path.suffix == ".ckpt":
         from descriptors.checkpoints import read_checkpoint  # Lightning takes seconds to import
 
         checkpoint = read_checkpoint(path)
-        tensors = {name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items()}
-        card = {"network": checkpoint["experiment"]["network"], "experiment": checkpoint["experiment"]}
+        state, experiment = checkpoint["state_dict"], checkpoint["experiment"]
+        if not isinstance(state, Mapping) or not isinstance(experiment, Mapping):
+            raise ValueError(f"{path}: is no checkpoint of this project: its tensors or its settings are no mapping.")
+        tensors = {str(name).removeprefix(PREFIX): value for name, value in state.items()}
+        card = {"network": experiment.get("network"), "experiment": experiment}
     else:
         tensors, card = read_weights(path)
-    settings = NetworkSettings(**card["network"] | {"pretrained": "none"})  # the file holds all weights
+    settings = _settings(path, card)
+    if settings.name not in NETWORKS and not allow_imports:
+        raise ValueError(
+            f"{path}: its network is '{settings.name}', code that would be imported and run; if you trust both, allow "
+            "it: --allow-imports on the command line, allow_imports=True in Python."
+        )
     network = build_network(settings)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path}: its weights are not those of network '{settings.name}' ({error}).") from error
     return network.eval().requires_grad_(False), card
+
+
+def _card(path: Path, text: str) -> dict[str, Any]:
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: its card can't be read ({error}).") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{path}: its card is no mapping.")
+    return card
+
+
+def _settings(path: Path, card: Mapping[str, Any]) -> NetworkSettings:
+    """The network's settings, of the types and within the limits that an experiment's have to keep."""
+    plain = card.get("network")
+    if not isinstance(plain, dict):
+        raise ValueError(f"{path}: its card does not say which network it is of.")
+    try:
+        whole = plain | {"pretrained": "none"}  # the file holds all weights
+        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(NetworkSettings), whole))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path}: its card describes no network of this version ({reason}).") from error
+    fields = schema_fields(NetworkSettings)
+    for key, value in vars(settings).items():
+        if key != "name":
+            check_value(str(path), f"network.{key}", value, fields[key])
+    return cast(NetworkSettings, settings)
 
 
 def _what_there_is() -> str:

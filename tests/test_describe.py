@@ -27,7 +27,7 @@ def test_described_keypoints_are_the_networks_unit_descriptors(weights):
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
     expected = network.describe(pixels, torch.tensor(keypoints, dtype=torch.float32)[None])[0]
-    np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(found, expected.detach().numpy(), atol=2e-5)  # channels last
     np.testing.assert_allclose(model.describe(pixels[0], keypoints, scale=[1, 2, 3], angle=[0, 0, 0]), found, atol=1e-6)
 
 
@@ -63,3 +63,13 @@ def test_weights_carry_their_card_and_damage_is_refused(weights, tmp_path):
         descriptors.load(cut)
     with pytest.raises(ValueError, match="no such weights file"):
         descriptors.load("gd_minin")
+
+
+def test_bf16_says_nearly_the_same_in_float32_and_another_precision_is_refused():
+    image, xy = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8), [[20.5, 30.0], [100.0, 80.25]]
+    exact = descriptors.load("in_batch_full").describe(image, xy)
+    half = descriptors.load("in_batch_full", precision="bf16").describe(image, xy)
+    assert half.dtype == np.float32
+    assert 0.998 < (exact * half).sum(1).min() < 1 - 1e-7
+    with pytest.raises(ValueError, match=r"precision = '16' .* 32, bf16"):
+        descriptors.load("in_batch_full", precision="16")

@@ -27,7 +27,8 @@ def triplet(positive: Tensor, negative: Tensor, valid: Tensor, margin: float = 1
 
 
 def _distance(similarity: Tensor) -> Tensor:
-    return (2 - 2 * similarity).clamp_min(1e-8).sqrt()  # the floor keeps the gradient at distance 0 finite
+    floor = max(1e-8, torch.finfo(similarity.dtype).tiny)  # keeps the gradient at distance 0 finite
+    return (2 - 2 * similarity).clamp_min(floor).sqrt()
 
 
 class TripletLoss(nn.Module):

@@ -14,6 +14,8 @@ class AllNegativesMiner(Miner):
         limit: the largest number of anchors x candidates; the whole matrix is kept, unlike by the other miners.
     """
 
+    streams = False
+
     def __init__(self, limit: int = 50_000_000) -> None:
         super().__init__()
         self.limit = limit

@@ -38,7 +38,7 @@ def pretrained_encoder(name: str) -> PretrainedEncoder:
         ValueError: when it can't be had.
     """
     try:
-        model = AutoModel.from_pretrained(name, use_safetensors=True)
+        model = AutoModel.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"miner.global_descriptor = '{name}' can't be had ({' '.join(str(error).split())[:160]}); give a folder "

@@ -24,6 +24,7 @@ class Miner(Callback):
     """
 
     needs_neighbours = False  # True asks the data module for one retrieved crop an anchor
+    streams = True  # False: `chunk` does not bound the memory
 
     def __init__(self, top_k: int = 20, chunk: int = 4096) -> None:
         if top_k < 1 or chunk < 1:

@@ -3,7 +3,6 @@
 import logging
 import os
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 
@@ -23,7 +22,7 @@ def read_table(path: Path, photos: int, count: int) -> NeighbourTable | None:
         _check(table, photos, count)
     except FileNotFoundError:
         return None
-    except (OSError, RuntimeError, KeyError, EOFError, TypeError, ValueError, UnpicklingError) as error:
+    except Exception as error:  # a damaged file raises anything
         log.warning("%s can't be read (%s); the neighbour table is built again.", path, error)
         return None
     return table

@@ -39,13 +39,18 @@ class DescriptorQueue:
     def push(self, positives: Described, step: int) -> None:
         """Keeps the positives of all ranks instead of the oldest batch's.
 
+        A row that is not finite is kept as one that is not valid: it would spoil every step until it leaves the queue.
+
         Args:
             positives: rows of this batch, the same on all ranks, and as many for every batch.
             step: optimiser steps before this batch.
         """
         if step < self.after_steps:
             return
-        positives = replace(positives, descriptor=positives.descriptor.detach().float())
+        descriptor = positives.descriptor.detach().float()
+        finite = descriptor.isfinite().all(1)
+        descriptor = descriptor.where(finite[:, None], 0.0)
+        positives = replace(positives, descriptor=descriptor, valid=positives.valid & finite)
         self._make_room(positives)
         slot = self._pushed % self.batches
         for name, column in vars(_past(positives, slot)).items():

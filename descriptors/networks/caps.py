@@ -107,10 +107,12 @@ def _pretrained(encoder: str, name: str) -> ResNetBackbone:
 
 def _loaded(name: str) -> tuple[ResNetConfig, ResNetBackbone, set[str]]:
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         if not isinstance(config, ResNetConfig):
             raise ValueError(f"it is a {config.model_type}, not a ResNet")
-        backbone, loading = ResNetBackbone.from_pretrained(name, config=config, output_loading_info=True)
+        backbone, loading = ResNetBackbone.from_pretrained(
+            name, config=config, output_loading_info=True, use_safetensors=True
+        )
     except (OSError, ValueError, ImportError) as error:
         raise ValueError(
             f"The pretrained encoder {name!r} could not be had ({type(error).__name__}: {str(error).splitlines()[0]}); "

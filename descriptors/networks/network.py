@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from descriptors.networks.sampling import sample, upsample
+from descriptors.networks.sampling import SHORTEST_CELL, sample, upsample
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -83,7 +83,8 @@ class DescriptorHead(nn.Module):
         height, width = fine.shape[2:]
         wide = upsample(self.coarse(coarse), ((height + 1) // 2, (width + 1) // 2))
         wide = upsample(wide, (height, width))
-        return torch.cat([F.normalize(wide.float(), dim=1), F.normalize(self.fine(fine).float(), dim=1)], dim=1)
+        halves = wide.float(), self.fine(fine).float()
+        return torch.cat([F.normalize(half, dim=1, eps=SHORTEST_CELL) for half in halves], dim=1)
 
 
 def initialise(module: _Module) -> _Module:

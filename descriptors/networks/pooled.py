@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from descriptors.networks.network import DescriptorNetwork
-from descriptors.networks.sampling import read, unit_rows, upsample
+from descriptors.networks.sampling import SHORTEST_CELL, read, unit_rows, upsample
 
 
 class Pooled(DescriptorNetwork):
@@ -32,7 +32,7 @@ class Pooled(DescriptorNetwork):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) float RGB in [0, 1] -> (B, D, ceil(H / stride), ceil(W / stride)), not normalised."""
-        maps = [F.normalize(self.network(image).float(), dim=1) for image in self._octaves(pixels)]
+        maps = [F.normalize(self.network(image).float(), dim=1, eps=SHORTEST_CELL) for image in self._octaves(pixels)]
         pooled = maps.pop()
         while maps:
             finer = maps.pop()

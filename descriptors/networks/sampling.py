@@ -12,6 +12,7 @@ from torch import Tensor
 
 SHORTEST = 1e-8  # a row shorter than this has no direction; its gradient would be longer than 1e8
 SHORTEST_HALF = 1e-4  # the same in float16, which holds nothing above 65504
+SHORTEST_CELL = 1e-4  # of a map whose cells are brought to length 1 before they are summed; shorter ones stay short
 
 
 def sample(dense: Tensor, xy: Tensor, stride: int, offset_px: float) -> Tensor:
@@ -78,7 +79,7 @@ def _bilinear(dense: Tensor, grid: Tensor, unit_cells: bool) -> Tensor:
     weights = torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], dim=-1)
     cells = dense.permute(0, 2, 3, 1).reshape(-1, channels)
     values = F.embedding(corners, cells).float()
-    return ((F.normalize(values, dim=-1) if unit_cells else values) * weights[..., None]).sum(2)
+    return ((F.normalize(values, dim=-1, eps=SHORTEST_CELL) if unit_cells else values) * weights[..., None]).sum(2)
 
 
 def _double(coarse: Tensor, axis: int, length: int) -> Tensor:
