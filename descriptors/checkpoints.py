@@ -1,13 +1,20 @@
 """Checkpoints that survive: written aside and renamed, read without unpickling code, checked before use."""
 
+import errno
 import logging
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+
+BEST = "best.ckpt"
+PARTIAL = ".partial"  # of a file that is being written
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +24,7 @@ class CheckpointError(ValueError):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes `<name>.partial`, syncs it to disk and renames it, so that a name never holds half a checkpoint.
+    """Writes through `replaced`, so that a name never holds half a checkpoint, nor one that a power cut takes back.
 
     A failure is kept in `failure` instead of being raised: the other ranks wait for this one at the end of the save.
     """
@@ -26,20 +33,38 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(target.name + ".partial")
         try:
-            with aside.open("wb") as file:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replaced(target) as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            aside.unlink(missing_ok=True)
             self.failure = (
-                f"{target} could not be written ({_reason(error)}); the checkpoints already in {target.parent} are "
+                f"{target} could not be written ({reason(error)}); the checkpoints already in {target.parent} are "
                 "whole: free some space and go on with resume=auto."
             )
+
+
+@contextmanager
+def replaced(target: Path) -> Iterator[BinaryIO]:
+    """`<name>.partial`, open for writing; afterwards synced to disk and renamed, or removed if writing it failed."""
+    aside = target.with_name(target.name + PARTIAL)
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(target)
+    except (OSError, RuntimeError):
+        aside.unlink(missing_ok=True)
+        raise
+    _sync(target.parent)
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what a killed run left half-written in its folder, and says so."""
+    for path in sorted([*folder.glob(f"*{PARTIAL}"), *folder.glob(f"checkpoints/*{PARTIAL}")]):
+        log.warning("removed %s: it was being written when the run before was killed", path)
+        path.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -54,7 +79,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, KeyError, ValueError, UnpicklingError) as error:
         raise CheckpointError(
-            f"{path}: can't be read as a checkpoint, it is cut short or damaged ({_reason(error)}); take an older one."
+            f"{path}: can't be read as a checkpoint, it is cut short or damaged ({reason(error)}); take an older one."
         ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "experiment", "global_step"} <= checkpoint.keys():
         raise CheckpointError(f"{path}: is not a training checkpoint of this project; give one of runs/*/checkpoints/.")
@@ -72,18 +97,62 @@ def check_same_run(checkpoint: dict[str, Any], experiment: dict[str, Any], path:
             )
 
 
-def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The whole checkpoint written last below a folder of runs, and its content; damaged ones are named, left out."""
-    found = sorted(folder.glob("**/checkpoints/step=*.ckpt"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in found:
-        try:
-            return path, read_checkpoint(path)
-        except CheckpointError as error:
-            log.warning("passed over: %s", error)
+def newest_checkpoint(root: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The whole checkpoint of the highest step, of the run below `root` that wrote one last; and its content.
+
+    Damaged ones are named and left out; a run that has no whole one is passed over.
+    """
+    written: dict[Path, int] = {}
+    for path in root.glob("**/checkpoints/*.ckpt"):
+        with suppress(FileNotFoundError):  # the first rank may be renaming a damaged one
+            written[path.parent] = max(written.get(path.parent, 0), path.stat().st_mtime_ns)
+    for folder in sorted(written, key=lambda folder: written[folder], reverse=True):
+        found = _newest_of_run(folder)
+        if found is not None:
+            return found
     return None
 
 
-def _reason(error: BaseException) -> str:
+def step_of(path: Path) -> int:
+    """The step in a checkpoint's name, -1 where there is none."""
+    found = re.fullmatch(r"step=(\d+)\.ckpt", path.name)
+    return int(found[1]) if found else -1
+
+
+def _newest_of_run(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """A run killed amid its saves may have its highest step in `best.ckpt`, or nothing else."""
+    best = _if_whole(folder / BEST)
+    reached = int(best[1]["global_step"]) if best else -1
+    for path in sorted(folder.glob("step=*.ckpt"), key=step_of, reverse=True):
+        if step_of(path) >= reached and (found := _if_whole(path)):
+            return found
+    return best
+
+
+def _if_whole(path: Path) -> tuple[Path, dict[str, Any]] | None:
+    if not path.is_file():
+        return None
+    try:
+        return path, read_checkpoint(path)
+    except CheckpointError as error:
+        log.warning("passed over: %s", error)
+        return None
+
+
+def _sync(folder: Path) -> None:
+    """A rename is on the disk once its folder is; some network file systems sync no folder, and say EINVAL."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong with a file, in a few words: the system's own where it is behind the error."""
     for cause in (error, error.__cause__, error.__context__):
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror

@@ -1,17 +1,39 @@
-"""Who started this process beside others (torchrun, srun), and whether as many were started as are asked for."""
+"""Who started this process beside others (torchrun, srun, Lightning), whether as many as asked for, and their end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.strategies.launchers import subprocess_script
+from torch import distributed as dist
 
 from descriptors.checks import ConfigError
+from descriptors.distributed import is_main
+
+GRACE_S = 20.0  # in which a rank that lost another ends by itself, with a sentence
+
+Rank = subprocess.Popen[bytes]
+
+
+class LostRankError(ValueError):
+    """Another rank ended before its work was done; one sentence that says how, and the way out."""
 
 
 def launcher() -> ClusterEnvironment | None:
     """The launcher that started this process beside others; None where Lightning starts the ranks itself.
 
-    SLURM's own requeueing is left out: it would save in the middle of a step. A run that SLURM stops by SIGTERM ends
-    after its step, and goes on with resume=auto.
+    SLURM's own requeueing is left out: it would save in the middle of a step. A run that SLURM stops by SIGTERM, or
+    warns by SIGUSR1, ends after its step, and goes on with resume=auto.
 
     Raises:
         ConfigError: what is wrong with SLURM's variables.
@@ -38,3 +60,113 @@ def check_started(nodes: int, devices: int) -> None:
             f"{name} started {found.world_size()} process(es), but trainer.num_nodes = {nodes} and trainer.devices = "
             f"{devices} ask for {nodes * devices}; set both to what was started."
         )
+
+
+class SameStart(Callback):
+    """Ends a run whose ranks start from different things, which only what each sees of its disk can tell apart.
+
+    Args:
+        content: hash of this rank's photos.
+        photos: how many they are.
+        step: at which this rank starts.
+    """
+
+    def __init__(self, content: str, photos: int, step: int) -> None:
+        self.content, self.photos, self.step = content, photos, step
+
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        content, step = trainer.strategy.broadcast((self.content, self.step))
+        rank = trainer.global_rank
+        if content != self.content:
+            raise ValueError(
+                f"rank {rank} reads {self.photos} photos that are not the first rank's; give all nodes the same "
+                "data.root."
+            )
+        if step != self.step:
+            raise ValueError(
+                f"rank {rank} would start at step {self.step}, the first rank starts at step {step}; let all nodes see "
+                "the same run folder."
+            )
+
+
+@contextmanager
+def ending_together(trainer: Any) -> Iterator[None]:
+    """No rank outlives another that fails: those that this process starts end with it, and it ends with theirs.
+
+    Raises:
+        LostRankError: instead of what the library says when a message can't reach a rank that has ended.
+    """
+    library: Any = subprocess_script
+    library._launch_process_observer = _watch_started  # its own kills this process without a word
+    _watch_parent()
+    try:
+        yield
+    except BaseException as error:
+        started: list[Rank] = getattr(trainer.strategy.launcher, "procs", [])
+        lost = LostRankError(_how_it_ended(started)) if trainer.world_size > 1 and _is_of_lost_rank(error) else None
+        _kill(started)
+        if lost is None:
+            raise
+        raise lost from error
+
+
+def _is_of_lost_rank(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and (isinstance(error, dist.DistError) or "gloo" in str(error))
+
+
+def _how_it_ended(started: Sequence[Rank]) -> str:
+    """What became of the rank that is gone; a rank started by the first waits here for the first to end it."""
+    until = time.monotonic() + GRACE_S
+    while (started or not is_main()) and time.monotonic() < until:
+        for rank, process in enumerate(started, start=1):
+            if process.poll():
+                return _ended(rank, process.returncode)
+        time.sleep(0.1)
+    return "another rank ended, or did not answer; what it said stands above. Go on with resume=auto."
+
+
+def _ended(rank: int, status: int) -> str:
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return f"rank {rank} {how}; what it said, if anything, stands above. Go on with resume=auto."
+
+
+def _kill(started: Sequence[Rank]) -> None:
+    for process in started:
+        process.kill()
+    for process in started:
+        process.wait()
+
+
+def _watch_started(started: Sequence[Rank]) -> None:
+    """Ends this process if one of the ranks that it started fails and it does not notice, as in an endless wait."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(1)
+            statuses = [process.poll() for process in started]
+            if all(status == 0 for status in statuses):
+                return
+            for rank, status in enumerate(statuses, start=1):
+                if status:
+                    time.sleep(GRACE_S)
+                    print(f"error: {_ended(rank, status)}", file=sys.stderr, flush=True)
+                    _kill(started)
+                    os._exit(2)
+
+    threading.Thread(target=watch, daemon=True, name="watch-ranks").start()
+
+
+def _watch_parent() -> None:
+    """A rank that another process started stops when that process is gone: nobody else would ever stop it."""
+    if "LOCAL_RANK" not in os.environ or any(thread.name == "watch-parent" for thread in threading.enumerate()):
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="watch-parent").start()

@@ -7,10 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from descriptors.checkpoints import CheckpointError, check_same_run, newest_checkpoint, read_checkpoint
+from descriptors.checkpoints import (
+    BEST,
+    CheckpointError,
+    check_same_run,
+    newest_checkpoint,
+    read_checkpoint,
+    replaced,
+    step_of,
+)
 from descriptors.config import flat, load_again, to_plain
-from descriptors.saving import BEST
 from descriptors.schema import Experiment
+from descriptors.trust import check_said_anew
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +61,8 @@ def resumed(experiment: Experiment, words: Sequence[str]) -> tuple[Experiment, R
     path, checkpoint = found
     before = checkpoint["experiment"]
     began = dict(before) | {"output_dir": None, "logger": experiment.logger}
-    experiment = replace(load_again(began, str(path), words), resume=str(path))
+    said, experiment = experiment, replace(load_again(began, str(path), words), resume=str(path))
+    check_said_anew(said, experiment, path)
     check_same_run(checkpoint, to_plain(experiment), path)
     _name_changes(before, to_plain(experiment))
     if int(checkpoint["global_step"]) >= experiment.trainer.max_steps:
@@ -80,22 +89,40 @@ def check_same_photos(resume: Resume, content: str, photos: int) -> None:
 
 
 def carry_over(resume: Resume, folder: Path) -> None:
-    """Brings the curves and the best checkpoint so far into the folder of the resumed run."""
-    checkpoints = resume.path.parent
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    metrics, here = checkpoints.parent / "metrics.csv", folder / "metrics.csv"
-    if metrics.is_file() and not here.exists():
-        shutil.copyfile(metrics, here)
+    """Brings the curves, the best checkpoint so far and the one gone on from into the folder of the resumed run."""
+    before, here = resume.path.parent, folder / "checkpoints"
+    here.mkdir(parents=True, exist_ok=True)
+    _copy(before.parent / "metrics.csv", folder / "metrics.csv")
+    _copy(resume.path, here / f"step={resume.step:08d}.ckpt")
+    _set_aside(here, resume.step)
     if resume.best_step is None:
         return
-    target = folder / "checkpoints" / BEST
-    for path in (checkpoints / BEST, checkpoints / f"step={resume.best_step:08d}.ckpt", resume.path):
+    for path in (before / BEST, before / f"step={resume.best_step:08d}.ckpt", resume.path):
         if _is_of_step(path, resume.best_step):
-            if path.resolve() != target.resolve():
-                shutil.copyfile(path, target)
+            if path != before / BEST or before.resolve() != here.resolve():
+                _replace(path, here / BEST)
             return
-    target.unlink(missing_ok=True)
+    (here / BEST).unlink(missing_ok=True)
     log.warning("the best checkpoint so far (step %d) is gone; the best of what follows is kept.", resume.best_step)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a file to where there is none."""
+    if source.is_file() and not target.exists():
+        _replace(source, target)
+
+
+def _replace(source: Path, target: Path) -> None:
+    with source.open("rb") as file, replaced(target) as copy:
+        shutil.copyfileobj(file, copy)
+
+
+def _set_aside(checkpoints: Path, step: int) -> None:
+    """Renames those of later steps, damaged or of a course that is not gone on with, so that auto passes them over."""
+    for path in checkpoints.glob("step=*.ckpt"):
+        if step_of(path) > step:
+            log.warning("%s is of a later step than the one gone on from: renamed to %s.old", path, path.name)
+            path.replace(path.with_name(f"{path.name}.old"))
 
 
 def _checkpoint(experiment: Experiment) -> tuple[Path, dict[str, Any]] | None:
@@ -106,6 +133,11 @@ def _checkpoint(experiment: Experiment) -> tuple[Path, dict[str, Any]] | None:
         return path, read_checkpoint(path)
     root = Path(experiment.output_dir).expanduser() if experiment.output_dir else Path("runs") / experiment.name
     newest = newest_checkpoint(root)
+    if newest is None and any(root.glob("checkpoints/*.ckpt")):
+        raise CheckpointError(
+            f"resume=auto: none of the checkpoints in {root / 'checkpoints'} is whole; put a copy of one there, or "
+            "start anew in another output_dir."
+        )
     if newest is None:
         log.warning("resume=auto: there is no checkpoint under %s; a fresh run starts.", root)
     return newest

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -13,18 +14,21 @@ import wandb
 from pytorch_lightning import Trainer
 
 from descriptors import build
-from descriptors.checkpoints import read_checkpoint
+from descriptors.checkpoints import BEST, read_checkpoint, remove_partial
 from descriptors.clock import PhaseClock
 from descriptors.config import to_plain, to_yaml
 from descriptors.data.module import PairDataModule
 from descriptors.distributed import is_main
+from descriptors.launching import SameStart, ending_together
 from descriptors.module import DescriptorModule
+from descriptors.out_of_memory import out_of_memory_said
 from descriptors.report import write_report
 from descriptors.report.evaluation import evaluation_lines
 from descriptors.report.findings import headline
 from descriptors.resuming import Resume, carry_over, check_same_photos, resumed
-from descriptors.saving import BEST, Checkpoints
+from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
+from descriptors.stopping import Interrupted, StopRequest
 from descriptors.summary import counts, device_name, figures_of, now, start_summary, write_summary
 from descriptors.trainer import build_trainer, check_machine, ranks
 from descriptors.weights import save_weights
@@ -41,6 +45,7 @@ class Outcome:
     lines: tuple[str, ...] = ()  # what to tell the user
 
 
+@out_of_memory_said
 def train(experiment: Experiment, words: Sequence[str] = ()) -> Outcome:
     """Trains an experiment and leaves everything about it in its run folder.
 
@@ -49,8 +54,18 @@ def train(experiment: Experiment, words: Sequence[str] = ()) -> Outcome:
         words: the `key=value` words that change a resumed run's own settings.
 
     Raises:
-        ValueError: one sentence for bad settings, data or checkpoints, before training; for a full disk, during it.
+        ValueError: one sentence for bad settings, data or checkpoints, before training; for a full disk, too little
+            memory or a loss that stays nan, during it.
+        KeyboardInterrupt: a signal ended it at once; what to do next.
     """
+    with StopRequest() as stop:
+        try:
+            return _train(experiment, words, stop)
+        except Interrupted as error:
+            raise KeyboardInterrupt("stopped before another step was trained; go on with resume=auto") from error
+
+
+def _train(experiment: Experiment, words: Sequence[str], stop: StopRequest) -> Outcome:
     experiment, resume = resumed(experiment, words)
     check_machine(experiment)
     folder = _folder(experiment, resume)
@@ -62,17 +77,26 @@ def train(experiment: Experiment, words: Sequence[str] = ()) -> Outcome:
         check_same_photos(resume, data.content_hash(), len(data.index))
     if is_main():
         _start_folder(experiment, folder, resume)
-    trainer = build_trainer(experiment, folder, clock, resume.step if resume else 0)
+    trainer = build_trainer(experiment, folder, clock, resume.step if resume else 0, stop)
+    same = SameStart(data.content_hash(), len(data.index), resume.step if resume else 0)
+    trainer.callbacks.insert(0, same)  # type: ignore[attr-defined]
     module.summary = resume.summary if resume else start_summary(experiment, data, module)
-    try:
+    with ending_together(trainer), _wandb_finished():
         if resume is None:
             trainer.validate(module, datamodule=data, verbose=False)
             module.summary["untrained"] = figures_of(module.validated)
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
         return _finish(experiment, folder, trainer, module)
+
+
+@contextmanager
+def _wandb_finished() -> Iterator[None]:
+    """Without it the process's next training would go on in this run."""
+    try:
+        yield
     finally:
         if wandb.run is not None:
-            wandb.finish()  # else the process's next training would go on in this run
+            wandb.finish()
 
 
 def _folder(experiment: Experiment, resume: Resume | None) -> Path:
@@ -105,6 +129,7 @@ def _start_folder(experiment: Experiment, folder: Path, resume: Resume | None) -
             f"output_dir = {folder} already holds a run; go on with it by resume=auto, or name another folder."
         )
     (folder / "figures").mkdir(parents=True, exist_ok=True)
+    remove_partial(folder)
     (folder / "config.yaml").write_text(to_yaml(experiment), encoding="utf-8")
     if resume is not None:
         carry_over(resume, folder)

@@ -1,6 +1,5 @@
 """The Lightning Trainer of an experiment: devices, precision, loggers, checkpoints."""
 
-import csv
 import logging
 import os
 import sys
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from descriptors.callbacks import ProgressLines, Throughput, ValidateAtEnd
 from descriptors.checkpoints import AtomicCheckpointIO
@@ -21,9 +20,11 @@ from descriptors.compiling import CompiledNetwork, check_compiler
 from descriptors.config import to_plain
 from descriptors.distributed import is_main
 from descriptors.launching import check_started, launcher
+from descriptors.metrics_file import MetricsFile
 from descriptors.panels import Panels
 from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
+from descriptors.stopping import StopRequest, leave_signals_alone
 from descriptors.wandb_login import mode_of
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
-def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reached: int) -> Trainer:
+def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reached: int, stop: StopRequest) -> Trainer:
     """The Trainer, its loggers and callbacks.
 
     Args:
@@ -39,12 +40,14 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
         folder: the run folder.
         clock: shared with module and data module.
         reached: the step that a resumed run goes on from; 0 for a fresh one.
+        stop: what the signals ask for.
     """
     settings = experiment.trainer
     every = min(experiment.validation.every_steps, settings.max_steps)
     cuda = accelerator(experiment) == "gpu"
-    writer, started_by = AtomicCheckpointIO(), launcher()
-    return Trainer(
+    writer, started_by, saved = AtomicCheckpointIO(), launcher(), experiment.checkpoint
+    checkpoints = Checkpoints(writer, folder / "checkpoints", saved.every_steps, every, saved.keep, stop)
+    trainer = Trainer(
         accelerator=accelerator(experiment),
         devices=devices(experiment),
         num_nodes=settings.num_nodes,
@@ -62,10 +65,12 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
         enable_progress_bar=_has_bar(experiment),
         enable_model_summary=False,
         logger=_loggers(experiment, folder, reached),
-        callbacks=_callbacks(experiment, folder, clock, every, writer),
+        callbacks=_callbacks(experiment, folder, clock, every, checkpoints),
         plugins=[writer] if started_by is None else [writer, started_by],
         default_root_dir=folder,
     )
+    leave_signals_alone(trainer)
+    return trainer
 
 
 def accelerator(experiment: Experiment) -> str:
@@ -118,7 +123,7 @@ def check_machine(experiment: Experiment) -> None:
 
 
 def _callbacks(
-    experiment: Experiment, folder: Path, clock: PhaseClock, every: int, writer: AtomicCheckpointIO
+    experiment: Experiment, folder: Path, clock: PhaseClock, every: int, checkpoints: Checkpoints
 ) -> list[Callback]:
     pairs = experiment.data.batch_size * experiment.trainer.accumulate * ranks(experiment)
     callbacks: list[Callback] = [
@@ -126,9 +131,7 @@ def _callbacks(
         Throughput(clock, pairs),
         ValidateAtEnd(),
         ProgressLines(),
-        Checkpoints(
-            writer, folder / "checkpoints", experiment.checkpoint.every_steps, every, experiment.checkpoint.keep
-        ),
+        checkpoints,
     ]
     if ranks(experiment) > 1:
         callbacks.append(Communication())
@@ -145,27 +148,10 @@ def _has_bar(experiment: Experiment) -> bool:
 
 def _loggers(experiment: Experiment, folder: Path, reached: int) -> list[Logger]:
     """`metrics.csv` in the run folder always, since the report is drawn from it, and Weights & Biases if asked for."""
-    loggers: list[Logger] = [_csv_logger(folder, reached)]
+    loggers: list[Logger] = [MetricsFile(folder, reached)]
     if experiment.logger == "wandb":
         loggers.append(_wandb_logger(experiment, folder))
     return loggers
-
-
-def _csv_logger(folder: Path, reached: int) -> CSVLogger:
-    logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=10)
-    path = folder / "metrics.csv"
-    if is_main() and path.is_file():
-        earlier = _rows_before(path, reached)
-        path.unlink()
-        logger.experiment.metrics.extend(earlier)
-    return logger
-
-
-def _rows_before(path: Path, reached: int) -> list[dict[str, Any]]:
-    """The rows of an earlier part of this run, without what was logged after the checkpoint it resumes from."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
-    return [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) < reached]
 
 
 def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:

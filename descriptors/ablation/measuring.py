@@ -59,7 +59,8 @@ def _describers(tools: Instruments, runs: Sequence[Run], device: str) -> Iterato
     """One after the other, so that one network is in memory at a time."""
     yield from tools.describers
     for run in runs:
-        yield TrainedDescriber(run.name, run.folder, device)
+        named = ":" in run.experiment.network.name  # by the user
+        yield TrainedDescriber(run.name, run.folder, device, allow_imports=named)
 
 
 def _kept_samples(tools: Instruments, state: str, kept: Path) -> list[Sample]:

@@ -28,7 +28,8 @@ class Row:
     @property
     def name(self) -> str:
         """As it stands in the table, and the name of its folder."""
-        return Path(self.word).stem if self.word.endswith((".yaml", ".yml")) else self.word
+        path = Path(self.word)
+        return path.stem if self.word.endswith((".yaml", ".yml")) else path.name
 
 
 def rows_of(words: Sequence[str], settings: Sequence[str]) -> tuple[list[Row], dict[str, str]]:

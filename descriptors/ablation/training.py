@@ -75,18 +75,15 @@ def _train(run: Run, lock: int) -> str | None:
         begins = log.tell()
         log.write(f"$ {' '.join(command)}\n".encode())
         log.flush()
-        status = _status(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, pass_fds=[lock]))
+        status = _status(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, pass_fds=[lock]))  # noqa: S603 (no shell)
     if status == STOPPED:
         raise KeyboardInterrupt
     return None if status == 0 else _reason(path, begins, status)
 
 
 def _resume(folder: Path) -> list[str]:
-    """The word that goes on with a stopped run; of one that was killed before its first step's checkpoint, the best."""
-    if any(folder.glob("checkpoints/step=*.ckpt")):
-        return ["resume=auto"]
-    best = folder / "checkpoints" / "best.ckpt"
-    return [f"resume={best}"] if best.is_file() else []
+    """The word that goes on with a stopped run."""
+    return ["resume=auto"] if any(folder.glob("checkpoints/*.ckpt")) else []
 
 
 def _status(process: subprocess.Popen[bytes]) -> int:

@@ -25,6 +25,7 @@ from descriptors.data.thumbnails import Thumbnails, thumbnail_batches
 from descriptors.distributed import rank, world_size
 from descriptors.pairs.generator import PairGenerator
 from descriptors.schema import DataSettings, ValidationSettings
+from descriptors.stopping import heed_no_signal
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class PairDataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: PhotoBatch | Places, dataloader_idx: int) -> PairBatch:
         training = self.trainer is not None and self.trainer.training
         if isinstance(batch, Places):
-            assert self.device_cache is not None
+            assert self.device_cache is not None  # noqa: S101 (tells the type)
             batch = self.device_cache.batch(batch)
         pairs = (self.generator if training else self.validation_generator)(batch)
         self.clock.lap("pairs")
@@ -205,3 +206,4 @@ class PairDataModule(LightningDataModule):
 
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)  # workers are as many as the cores they may use
+    heed_no_signal(worker)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from descriptors.data.decoding import Decoded, Pixels
 from descriptors.data.loading import PhotoLoader
 from descriptors.data.photo_index import PhotoIndex
+from descriptors.stopping import heed_no_signal
 
 
 def thumbnail(pixels: Pixels, side: int) -> Pixels:
@@ -46,5 +47,5 @@ def thumbnail_batches(
     thumbnails: Thumbnails, device: torch.device, workers: int, batch_size: int = 32
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of (numbers (B,) int64, pixels (B, 3, side, side) float in [0, 1]) on the device."""
-    for numbers, pixels in DataLoader(thumbnails, batch_size, num_workers=workers):
+    for numbers, pixels in DataLoader(thumbnails, batch_size, num_workers=workers, worker_init_fn=heed_no_signal):
         yield numbers.to(device), pixels.to(device).float() / 255
