@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from descriptors.schema import Experiment, MinerSettings
@@ -21,6 +23,13 @@ def schema_fields(section: Any = Experiment, prefix: str = "") -> dict[str, data
         else:
             fields[prefix + field.name] = field
     return fields
+
+
+@cache
+def schema_sections() -> frozenset[str]:
+    """Dotted names of the sections that keys stand in."""
+    parts = [key.split(".")[:-1] for key in schema_fields()]
+    return frozenset(".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1))
 
 
 def check_key(source: str, key: str, fields: dict[str, dataclasses.Field[Any]]) -> None:
@@ -49,6 +58,8 @@ def check_value(source: str, key: str, value: Any, field: dataclasses.Field[Any]
 
 def check_together(experiment: Experiment) -> None:
     pairs, data = experiment.pairs, experiment.data
+    if experiment.name in ("", "..") or Path(experiment.name).name != experiment.name or "\0" in experiment.name:
+        raise ConfigError(f"name = {experiment.name!r} is no folder's name, so runs/ can't hold it; leave out any '/'.")
     if pairs.keypoints.border_px * 2 >= pairs.crop_size:
         raise ConfigError(
             f"pairs.keypoints.border_px = {pairs.keypoints.border_px} leaves nothing of a crop of "

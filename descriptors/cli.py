@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -114,6 +115,8 @@ VERBS = {
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command; 0 when it did what was asked, 2 for bad input, 130 when it was stopped."""
     words = sys.argv[1:] if words is None else words
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     arguments = _parser(called=words[0] if words else "").parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -128,8 +131,8 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(str(error) or "interrupted", file=sys.stderr)
         return 130
 
 

@@ -41,7 +41,7 @@ class Communication(Callback):
         if self._told or not trainer.is_global_zero:
             return
         self._told = True
-        assert isinstance(module, DescriptorModule)
+        assert isinstance(module, DescriptorModule)  # noqa: S101 (tells the type)
         pool = trainer.accumulate_grad_batches * pool_bytes(*module.message_bytes, trainer.world_size)
         trained = (parameter for parameter in module.parameters() if parameter.requires_grad)
         gradients = gradient_bytes(sum(each.numel() * each.element_size() for each in trained), trainer.world_size)

@@ -43,7 +43,7 @@ class CompiledNetwork(Callback):
     """
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
-        assert isinstance(module, DescriptorModule)
+        assert isinstance(module, DescriptorModule)  # noqa: S101 (tells the type)
         module.network.compile(dynamic=False)
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:

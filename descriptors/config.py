@@ -10,11 +10,20 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from descriptors.checks import ConfigError, check_key, check_together, check_value, nearest, schema_fields
+from descriptors.checks import (
+    ConfigError,
+    check_key,
+    check_together,
+    check_value,
+    nearest,
+    schema_fields,
+    schema_sections,
+)
 from descriptors.schema import Experiment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMAND_LINE = "command line"
+UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)  # an impossible date or a deep nest is no YAMLError
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ def _find(name: str, folder: Path, kind: str) -> Path:
 def _read(path: Path) -> Layer:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{path}: is not valid YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(content, Mapping | None):
         raise ConfigError(f"{path}: holds a {type(content).__name__}, expected `key: value` lines.")
@@ -136,16 +145,17 @@ def _word_value(key: str, text: str) -> Any:
         return None if text in ("", "null", "~") else text
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except UNREADABLE:
         return text
 
 
 def flat(content: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as one level of dotted keys."""
+    """Nested sections as one level of dotted keys; what is no section stays whole, since YAML may nest without end."""
     leaves: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
-        leaves |= flat(value, name + ".") if isinstance(value, Mapping) else {name: value}
+        is_section = isinstance(value, Mapping) and name in schema_sections()
+        leaves |= flat(value, name + ".") if is_section else {name: value}
     return leaves
 
 

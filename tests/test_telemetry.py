@@ -18,6 +18,7 @@ def test_each_negative_is_counted_by_where_it_comes_from():
     chosen = torch.tensor([[1, 2, 3, 4, 8, 8, 5, 0]])  # own crop, other photo, neighbour, other rank, past twice
     valid = torch.tensor([[True] * 6 + [False] * 2])
     similarity = torch.zeros(1, 8)
-    step = Step(query, pool, Negatives(chosen, valid), similarity[:, 0], similarity, valid.any(1), torch.tensor(1.0), 4)
+    told = torch.tensor(1.0), 4, torch.tensor(True), False
+    step = Step(query, pool, Negatives(chosen, valid), similarity[:, 0], similarity, valid.any(1), *told)
     shares = {name.removeprefix("negatives/"): round(float(6 * share)) for name, share in sources(step).items()}
     assert shares == {"own_pair": 1, "batch": 1, "neighbour": 1, "other_rank": 1, "queue": 2}

@@ -61,7 +61,7 @@ class IndexCache:
             return {name: _checked(row) for name, row in content["files"].items()}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             log.warning("the photo cache %r is unreadable (%r) and is built anew", str(self.path), error)
             return {}
 

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from descriptors.data.decoding import SUFFIXES, Span, UndecodableError, decode_bytes, read
+from descriptors.data.decoding import SUFFIXES, Span, UndecodableError, declared_pixels, decode_bytes, read
 from descriptors.data.index_cache import IndexCache, Seen
 from descriptors.data.photo_index import Photo, PhotoIndex
+from descriptors.data.refusals import MAX_BYTES, MAX_PIXELS
+from descriptors.data.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,13 @@ class Entry(NamedTuple):
     name: str  # unique, POSIX form; its folders can be scenes
     file: str  # path relative to the index's root, or absolute
     span: Span | None = None  # of the file's bytes, where it is a part
+
+
+class Rooms(NamedTuple):
+    """What the threads may hold together, so that a folder of huge files does not fill the memory."""
+
+    read: Room  # bytes
+    decoded: Room  # pixels
 
 
 class Source(NamedTuple):
@@ -67,7 +76,7 @@ def index_source(
 
 def _examine_all(source: Source, cache: IndexCache, progress: bool) -> tuple[dict[str, Seen], dict[str, str]]:
     """What is seen of each readable file, by name, and why the others are not, both in the source's order."""
-    entries, examine = source.entries, partial(_examine, source.root)
+    entries, examine = source.entries, partial(_examine, source.root, Rooms(Room(MAX_BYTES), Room(MAX_PIXELS)))
     seen: dict[str, Seen] = {}
     skipped: dict[str, str] = {}
     with (
@@ -87,7 +96,7 @@ def _examine_all(source: Source, cache: IndexCache, progress: bool) -> tuple[dic
     return seen, skipped
 
 
-def _examine(root: Path, entry: Entry, known: Seen | None) -> Seen | str:
+def _examine(root: Path, rooms: Rooms, entry: Entry, known: Seen | None) -> Seen | str:
     """What is seen of a file, from the cache where the file is unchanged; or the reason why it cannot be read."""
     path = root / entry.file
     try:
@@ -97,15 +106,18 @@ def _examine(root: Path, entry: Entry, known: Seen | None) -> Seen | str:
         size = status.st_size if entry.span is None else entry.span.length
         if known is not None and (known.file_bytes, known.modified_ns) == (size, status.st_mtime_ns):
             return known
-        data = read(path, entry.span)
-        height, width, _ = decode_bytes(data, path).shape
+        with rooms.read.taking(size):
+            data = read(path, entry.span)
+            with rooms.decoded.taking(declared_pixels(data)):
+                height, width, _ = decode_bytes(data, path).shape
+            content_hash = hashlib.blake2b(data, digest_size=16).hexdigest()
     except UndecodableError as error:
         return error.reason
     except OSError as error:
         return f"the file system says: {error.strerror}"
     except ValueError as error:
         return f"its path cannot be: {error}"
-    return Seen(size, status.st_mtime_ns, hashlib.blake2b(data, digest_size=16).hexdigest(), height, width)
+    return Seen(size, status.st_mtime_ns, content_hash, height, width)
 
 
 def _photo(entry: Entry, seen: Seen, folders_are_scenes: bool) -> Photo:

@@ -5,6 +5,8 @@ from pathlib import Path, PurePosixPath
 
 from descriptors.data.indexing import Entry, Source
 
+MAX_LIST_BYTES = 1 << 30  # ten million paths
+
 log = logging.getLogger(__name__)
 
 
@@ -15,8 +17,10 @@ def list_source(path: Path) -> Source:
     it is examined; what is missing is then left out and counted.
 
     Raises:
-        ValueError: if the file is no text.
+        ValueError: if the file is no text, or far too long for one.
     """
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise ValueError(f"data.root = {str(path)!r} has more than {MAX_LIST_BYTES} bytes: it is no list of photos.")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from descriptors.data.decoding import SUFFIXES, Span
 from descriptors.data.index_cache import write_json
 from descriptors.data.indexing import Entry, Source
+from descriptors.data.refusals import MAX_BYTES
 
 log = logging.getLogger(__name__)
 
-MAX_MEMBER_BYTES = 512 << 20  # more than any photo that is decoded; a member of that size is left out unread
 _FORMAT = 1
 _REST = "(the rest of the shard)"
 
@@ -40,7 +40,7 @@ def shard_source(root: Path, shards: list[Path], cache_dir: Path | str) -> Sourc
 
     The listings are kept under `cache_dir`, so that a second start reads no headers. Left out and counted are members
     that are no regular files of their own (links, devices, sparse files), absolute or upward paths, names that come
-    twice, what is larger than `MAX_MEMBER_BYTES`, and what lies beyond the end of a cut off shard.
+    twice, what is larger than `MAX_BYTES`, and what lies beyond the end of a cut off shard.
     """
     cache = _cache_path(cache_dir, root)
     known = _read(cache)
@@ -107,8 +107,8 @@ def _refusal(member: tarfile.TarInfo, again: bool, file_bytes: int) -> str:
         return "it is a link, a device or a sparse file"
     if again:
         return "its name comes twice in the shard"
-    if member.size > MAX_MEMBER_BYTES:
-        return f"its {member.size} bytes are more than {MAX_MEMBER_BYTES}"
+    if member.size > MAX_BYTES:
+        return f"its {member.size} bytes are more than {MAX_BYTES}"
     if member.offset_data + member.size > file_bytes:
         return "the shard ends before it does"
     return ""
@@ -131,12 +131,27 @@ def _read(path: Path) -> dict[str, Listing]:
         content = json.loads(path.read_text())
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']} instead of {_FORMAT}")
-        return {shard: Listing(*row) for shard, row in content["shards"].items()}
+        return {shard: _checked(row) for shard, row in content["shards"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         log.warning("the listing of shards %r is unreadable (%r) and is made anew", str(path), error)
         return {}
+
+
+def _checked(row: object) -> Listing:
+    match row:
+        case [int(size), int(modified), list(members), dict(refused), int(others)] if all(map(_is_member, members)):
+            if all(isinstance(reason, str) for reason in refused.values()):
+                return Listing(size, modified, members, refused, others)
+    raise TypeError(f"a listing reads {str(row)[:80]}")
+
+
+def _is_member(row: object) -> bool:
+    match row:
+        case [str(), int(start), int(length)]:
+            return start >= 0 and length >= 0
+    return False
 
 
 def _store(path: Path, listings: dict[str, Listing]) -> None:

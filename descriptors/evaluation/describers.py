@@ -31,6 +31,8 @@ from descriptors.weights import SUFFIXES, weights_file
 
 Descriptors = NDArray[np.float32]
 
+IN_BF16 = "@bf16"  # after the name of this project's weights
+
 
 class Describer(Protocol):
     """Describes the keypoints it is given; it neither finds, drops nor reorders any."""
@@ -47,22 +49,25 @@ class Describer(Protocol):
         """(H, W, 3) uint8 RGB and N keypoints to (N, D) float32, unit rows (zero where there is nothing to see)."""
 
 
-def describer_of(word: str, weights: Path | None = None, device: str = "cpu") -> Describer:
+def describer_of(word: str, weights: Path | None = None, device: str = "cpu", allow_imports: bool = False) -> Describer:
     """A baseline by its name, or this project's weights by their shipped name or their path.
 
     Args:
-        word: one of `BASELINES`, or what `weights.weights_file` knows.
+        word: one of `BASELINES`, or what `weights.weights_file` knows, followed by `@bf16` for layers in bfloat16.
         weights: of a learned baseline, its published file; see the networks' docstrings for their licences.
         device: where networks run.
+        allow_imports: as `descriptors.load` takes it.
 
     Raises:
         ValueError: the name is unknown, or the weights are missing or damaged.
     """
     if word in BASELINES:
         return BASELINES[word](word, weights, device)
-    path, names = Path(word).expanduser(), shipped.names()
-    if word in names or path.exists() or path.suffix in SUFFIXES:
-        return TrainedDescriber(word, weights_file(word), device)
+    plain = word.removesuffix(IN_BF16)
+    path, names = Path(plain).expanduser(), shipped.names()
+    if plain in names or path.exists() or path.suffix in SUFFIXES:
+        precision = "32" if plain == word else "bf16"
+        return TrainedDescriber(word, weights_file(plain), device, allow_imports, precision)
     raise ValueError(
         f"unknown describer '{word}', and no such run folder, *.safetensors or *.ckpt file; shipped are "
         f"{', '.join(names) or 'none'}{nearest(word, [*BASELINES, *names])}"
@@ -123,11 +128,11 @@ class DenseDescriber:
 class TrainedDescriber:
     """This project's weights."""
 
-    def __init__(self, name: str, path: Path, device: str) -> None:
+    def __init__(self, name: str, path: Path, device: str, allow_imports: bool = False, precision: str = "32") -> None:
         file = weights_file(path)
         self.name = name
-        self._network = load(file, device)
-        self.identity = file_hash(file)
+        self._network = load(file, device, allow_imports, precision)
+        self.identity = file_hash(file) + ("" if precision == "32" else f"-{precision}")
 
     def describe(self, image: Image, keypoints: Keypoints) -> Descriptors:
         """See `Describer`."""

@@ -89,7 +89,10 @@ def instruments(settings: Settings) -> Iterator[Instruments]:
     """The detector, the describers and their features, for as long as they are needed."""
     weights, device = settings.weights, settings.device
     detector = detector_of(settings.detector, weights.get(settings.detector), device)
-    describers = [describer_of(word, weights.get(word), device) for word in dict.fromkeys(settings.describers)]
+    describers = [
+        describer_of(word, weights.get(word), device, settings.allow_imports)
+        for word in dict.fromkeys(settings.describers)
+    ]
     with _cache_folder(settings.cache) as folder:
         yield Instruments(settings, describers, FeatureStore(folder, detector, settings.keypoints, settings.max_side))
 

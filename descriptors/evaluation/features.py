@@ -142,14 +142,30 @@ def read(path: Path, key: str, names: Sequence[str]) -> dict[str, NDArray[Any]] 
     """
     try:
         with h5py.File(path, "r") as file:
-            return {name: np.asarray(file[key][name]) for name in names}
+            found = {name: np.asarray(file[key][name]) for name in names}
+        _check(found)
+        return found
     except FileNotFoundError:
         return None
     except PermissionError:
         raise  # nothing is wrong with the file's content
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         log.warning("%s is damaged (%s): the features of this image are computed again.", path, error)
         return None
+
+
+def _check(arrays: Arrays) -> None:
+    """Raises ValueError where the arrays are not of the types and shapes in which they are written."""
+    count = arrays["keypoints"].shape[0] if arrays["keypoints"].ndim else 0
+    expected: dict[str, tuple[int | None, ...]] = dict.fromkeys(arrays, (count,))
+    expected |= {"keypoints": (count, 2), "descriptors": (None, count)}
+    for name, values in arrays.items():
+        shape = values.shape
+        fits = len(shape) == len(expected[name]) and all(
+            side is None or side == found for side, found in zip(expected[name], shape, strict=True)
+        )
+        if not fits or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+            raise ValueError(f"{name} of shape {shape} and type {values.dtype} for {count} keypoints")
 
 
 def write(path: Path, key: str, arrays: Arrays) -> None:

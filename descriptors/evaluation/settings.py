@@ -33,6 +33,7 @@ class Settings:
     weights: Mapping[str, Path] = field(default_factory=dict)  # name of a learned detector or baseline -> its file
     options: Mapping[str, float | str] = field(default_factory=dict)  # of the protocol
     device: str = "cpu"
+    allow_imports: bool = False  # weights may name a network by `package.module:Class`, which runs its code
 
     def __post_init__(self) -> None:
         _check_names(self)

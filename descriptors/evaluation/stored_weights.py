@@ -1,9 +1,9 @@
 """Published weights given by path: read without running code, checked key by key, named by a hash of their file."""
 
 import hashlib
-import pickle
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ Tensors = dict[str, Tensor]  # a state dict
 
 TRANSFORMERS_FILE = "model.safetensors"  # what a folder in transformers' layout holds
 NESTED_UNDER = ("state_dict", "extractor")  # where training checkpoints keep the network's tensors
-UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, TypeError, AttributeError, SafetensorError)
+UNREADABLE = (RuntimeError, UnpicklingError, EOFError, TypeError, AttributeError, SafetensorError)
 
 
 class Stored(NamedTuple):

@@ -88,7 +88,12 @@ def _as_bytes(stored: StoredFeatures) -> AsBytes:
 
 def _cameras(stored: StoredFeatures, photos: Path | None) -> dict[str, pycolmap.Camera]:
     paths = {name: None if photos is None else photos / name for name in stored}
-    missing = next((name for name, path in paths.items() if path is not None and not path.is_file()), None)
+    missing = None if photos is None else next((name for name in stored if not _holds(photos, name)), None)
     if missing is not None:
         raise ValueError(f"--photos {photos}: holds no '{missing}'; name the folder whose features were extracted.")
     return {name: guessed_camera(path, stored.size(name), n) for n, (name, path) in enumerate(paths.items(), 1)}
+
+
+def _holds(photos: Path, name: str) -> bool:
+    inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+    return inside and (photos / name).is_file()

@@ -33,7 +33,7 @@ from descriptors.export.hloc import HlocExtractor
 
 
 class Extractor(HlocExtractor, BaseModel):
-    default_conf = HlocExtractor.default_conf | {{"weights": {weights!r}}}
+    default_conf = HlocExtractor.default_conf | {{"weights": {weights!r}, "allow_imports": {allow_imports}}}
 '''
 )
 
@@ -41,12 +41,13 @@ class Extractor(HlocExtractor, BaseModel):
 class HlocExtractor:
     """What hloc asks of an extractor, to be mixed with its `BaseModel`, which calls `_init` and `_forward`.
 
-    `conf`: `weights` is what `descriptors.load` takes; `detector` one of `DETECTORS`, `detector_weights` the file of a
-    learned one; `max_keypoints` the best so many, 0 for all.
+    `conf`: `weights` and `allow_imports` are what `descriptors.load` takes; `detector` one of `DETECTORS`,
+    `detector_weights` the file of a learned one; `max_keypoints` the best so many, 0 for all.
     """
 
     default_conf: ClassVar[dict[str, Any]] = {
         "weights": None,
+        "allow_imports": False,
         "detector": "sift",
         "detector_weights": None,
         "max_keypoints": 2048,
@@ -58,7 +59,8 @@ class HlocExtractor:
         weights, file = conf["weights"], conf["detector_weights"]
         if weights is None:
             raise ValueError("conf['weights'] is not set; name shipped weights, a run folder or a weights file.")
-        self.network = load(weights).network  # a submodule, which hloc moves to its device
+        model = load(weights, allow_imports=conf["allow_imports"])
+        self.network = model.network  # a submodule, which hloc moves to its device
         self.detector = detector_of(conf["detector"], None if file is None else Path(file))
         self.max_keypoints = max(0, int(conf["max_keypoints"]))  # some of hloc's say -1 for all
 
@@ -76,12 +78,13 @@ class HlocExtractor:
         return {"keypoints": xy[None], "scores": scores[None], "descriptors": described.transpose(1, 2)}
 
 
-def write_extractor(weights: str, path: Path) -> None:
+def write_extractor(weights: str, path: Path, allow_imports: bool = False) -> None:
     """Writes the file that goes into `hloc/extractors/`.
 
     Args:
         weights: what `descriptors.load` takes, from any working directory.
         path: `*.py`.
+        allow_imports: as `descriptors.load` takes it.
 
     Raises:
         ValueError: a file lies there that was not made so, or hloc could not import one of this name.
@@ -90,4 +93,5 @@ def write_extractor(weights: str, path: Path) -> None:
         raise ValueError(f"{path}: hloc imports it by its name; take letters, digits and _, e.g. gd_mining.py.")
     if path.exists() and not path.read_text(encoding="utf-8").startswith(HEADER):
         raise ValueError(f"{path}: is there already, and was not made by this command; name another file.")
-    path.write_text(_FILE.format(name=path.stem, weights=weights), encoding="utf-8")
+    content = _FILE.format(name=path.stem, weights=weights, allow_imports=bool(allow_imports))
+    path.write_text(content, encoding="utf-8")

@@ -7,10 +7,12 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from descriptors.evaluation.localization.image_features import FeaturesAtHand, ImageFeatures
 
 NEEDED = ("keypoints", "descriptors", "image_size")
+DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)  # what h5py says of a damaged file
 
 
 @contextmanager
@@ -37,49 +39,80 @@ class StoredFeatures(FeaturesAtHand):
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path, self._file = path, file
-        super().__init__(_images(file))
+        super().__init__(self._images())
         self._check()
 
     def dim_of(self, name: str) -> int:
         """D, the numbers of a descriptor."""
-        return int(self._file[name]["descriptors"].shape[0])
+        return self._shape(name, "descriptors")[0]
 
     def count(self, name: str) -> int:
         """N, keypoints of an image."""
-        return len(self._file[name]["keypoints"])
+        return self._shape(name, "keypoints")[0]
 
     def size(self, name: str) -> tuple[int, int]:
         """Width and height of an image, px."""
-        width, height = (int(side) for side in self._file[name]["image_size"][()])
+        width, height = (int(side) for side in self._numbers(name, "image_size"))
         return width, height
 
     def _read(self, name: str) -> ImageFeatures:
-        xy = np.asarray(self._file[name]["keypoints"][()], np.float64)[:, :2]
-        rows = np.ascontiguousarray(self._file[name]["descriptors"][()].T, dtype=np.float32)  # hloc stores halves
+        xy = np.asarray(self._numbers(name, "keypoints"), np.float64)[:, :2]
+        rows = np.ascontiguousarray(self._numbers(name, "descriptors").T, dtype=np.float32)  # hloc stores halves
         return ImageFeatures(xy, rows, self.size(name))
+
+    def _images(self) -> dict[str, None]:
+        """The groups with keypoints, in order; names of photos in sub-folders are groups in groups."""
+        found: dict[str, None] = {}
+
+        def visit(name: str, thing: Any) -> None:
+            if isinstance(thing, h5py.Group) and "keypoints" in thing:
+                found[name] = None
+
+        try:
+            self._file.visititems(visit)
+        except DAMAGED as error:
+            raise ValueError(f"{self.path}: is damaged ({error}); extract its features again.") from error
+        return dict.fromkeys(sorted(found))
 
     def _check(self) -> None:
         if not self._names:
             raise ValueError(f"{self.path}: holds no features in hloc's layout ({', '.join(NEEDED)} of each image).")
         for name in self._names:
-            lacking = [part for part in NEEDED if part not in self._file[name]]
-            if lacking:
-                raise ValueError(f"{self.path}: image '{name}' has no {lacking[0]}; extract its features again.")
-            if self._file[name]["descriptors"].shape[1:] != (self.count(name),):
-                shape = self._file[name]["descriptors"].shape
+            keypoints, descriptors, size = (self._shape(name, part) for part in NEEDED)
+            if len(keypoints) != 2 or keypoints[1] < 2 or size != (2,):
                 raise ValueError(
-                    f"{self.path}: image '{name}' has descriptors {shape} for {self.count(name)} keypoints; hloc's "
+                    f"{self.path}: image '{name}' has keypoints {keypoints} and image_size {size}; hloc's layout is "
+                    "(N, 2) and (2,)."
+                )
+            if len(descriptors) != 2 or descriptors[1] != keypoints[0]:
+                raise ValueError(
+                    f"{self.path}: image '{name}' has descriptors {descriptors} for {keypoints[0]} keypoints; hloc's "
                     "layout is (D, N)."
                 )
+            if not (self._numbers(name, "image_size") >= 1).all():
+                raise ValueError(f"{self.path}: image '{name}' has an image_size that is none; extract it again.")
 
+    def _shape(self, name: str, part: str) -> tuple[int, ...]:
+        return tuple(self._dataset(name, part).shape)
 
-def _images(file: h5py.File) -> dict[str, None]:
-    """The groups with keypoints, in order; names of photos in sub-folders are groups in groups."""
-    found: dict[str, None] = {}
+    def _numbers(self, name: str, part: str) -> NDArray[Any]:
+        """The finite numbers of a dataset."""
+        try:
+            values = np.asarray(self._dataset(name, part)[()])
+        except DAMAGED as error:
+            raise ValueError(f"{self.path}: {part} of image '{name}' is damaged ({error}); extract again.") from error
+        if not np.isfinite(values).all():
+            raise ValueError(f"{self.path}: {part} of image '{name}' is not finite; extract its features again.")
+        return values
 
-    def visit(name: str, thing: Any) -> None:
-        if isinstance(thing, h5py.Group) and "keypoints" in thing:
-            found[name] = None
-
-    file.visititems(visit)
-    return dict.fromkeys(sorted(found))
+    def _dataset(self, name: str, part: str) -> h5py.Dataset:
+        try:
+            found = self._file[name].get(part)
+            is_numbers = isinstance(found, h5py.Dataset) and found.shape is not None and found.dtype.kind in "iuf"
+        except DAMAGED as error:
+            raise ValueError(f"{self.path}: {part} of image '{name}' is damaged ({error}); extract again.") from error
+        if found is None:
+            raise ValueError(f"{self.path}: image '{name}' has no {part}; extract its features again.")
+        if not is_numbers:
+            raise ValueError(f"{self.path}: {part} of image '{name}' is no array of numbers; extract again.")
+        return found

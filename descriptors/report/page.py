@@ -57,7 +57,7 @@ def write_report(run_dir: Path) -> Path:
     draw_history(record.history, run_dir / "figures", untrained_values(record.summary))
     pictures = _pictures(run_dir / "figures", record.defects)
     path = run_dir / "report.html"
-    path.write_text(_render(record, pictures), encoding="utf-8")
+    path.write_text(_render(record, pictures), encoding="utf-8", errors="backslashreplace")  # names need not be text
     return path
 
 

@@ -21,6 +21,7 @@ from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.table import WIDTH, text_table, write_csv
 from descriptors.figures.canvas import save
 from descriptors.verbs.assignments import assigned, weight_files
+from descriptors.verbs.imports import allow_imports
 from descriptors.verbs.local_features import trained
 from descriptors.wandb_login import MODES, Mode, mode_of
 
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="published weights, for describer and detector",
     )
     parser.add_argument("--device", default="cpu", help="where networks and matching run (cpu)")
+    allow_imports(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows here, .csv, .png and pictures beside it")
     parser.add_argument("--wandb", metavar="PROJECT", help="log rows and pictures to Weights & Biases")
     parser.add_argument("--wandb-mode", choices=MODES, help="online if you are logged in, else offline")
@@ -206,4 +208,4 @@ def _settings(arguments: argparse.Namespace, data: Path, name: str) -> Settings:
     }
     weights = weight_files(arguments.weights)
     described = {"describers": arguments.describer, "data": data, "name": name, "weights": weights}
-    return Settings(**described, **completed(arguments.protocol, given))
+    return Settings(**described, **completed(arguments.protocol, given), allow_imports=arguments.allow_imports)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from descriptors import shipped
+from descriptors.verbs.imports import allow_imports
 
 NOT_A_FILE = (
     "kornia needs no file: descriptors.export.local_feature.KorniaFeature(detector, descriptors.load(...).network) is "
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="shipped weights by name, a run folder, *.safetensors or *.ckpt; colmap: *.h5")
     parser.add_argument("--format", required=True, choices=list(FORMATS), help="one of those below")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="with the format's suffix")
+    allow_imports(parser)
     parser.add_argument("--photos", type=Path, metavar="DIR", help="colmap: of the images, for their focal lengths")
     parser.add_argument(
         "--pairs", metavar="FILE", help="colmap: images to match, two names a line, or none (all pairs of a few images)"
@@ -62,7 +64,7 @@ def _onnx(arguments: argparse.Namespace) -> Iterator[str]:
     from descriptors.describe import load
     from descriptors.export.onnx_file import INPUTS, OPSET, OUTPUT, write_onnx
 
-    model = load(arguments.source)
+    model = load(arguments.source, allow_imports=arguments.allow_imports)
     difference = write_onnx(model.network, model.card, arguments.output)
     image, keypoints = INPUTS
     yield f"{image} (1, 3, height, width) float RGB in [0, 1], {keypoints} (count, 2) px: {OUTPUT} (count, {model.dim})"
@@ -74,9 +76,9 @@ def _hloc(arguments: argparse.Namespace) -> Iterator[str]:
     from descriptors.weights import load_network, weights_file
 
     file = weights_file(arguments.source)
-    load_network(file)  # now rather than in hloc
+    load_network(file, arguments.allow_imports)  # now rather than in hloc
     name = arguments.source if arguments.source in shipped.names() else str(file.absolute())
-    write_extractor(name, arguments.output)
+    write_extractor(name, arguments.output, arguments.allow_imports)
     yield f"put it into hloc/extractors/; how it is called stands at its top (model name '{arguments.output.stem}')"
 
 

@@ -10,6 +10,7 @@ from descriptors.evaluation.settings import check_device
 from descriptors.evaluation.sizes import MIN_SIDE_PX
 from descriptors.schema import DataSettings, MinerSettings
 from descriptors.verbs.checks import check_outside
+from descriptors.verbs.imports import allow_imports
 from descriptors.verbs.index_files import FORMATS, write_files
 from descriptors.verbs.look_alikes import LookAlikes, global_descriptor, look_alikes
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folders-are-scenes", action="store_true", help="photos of one sub-folder show one place")
     parser.add_argument("--device", default="cpu", help="where the network runs (cpu)")
+    allow_imports(parser)
     parser.add_argument("--cache", type=Path, default=cache, metavar="DIR", help=f"of photo lists ({cache})")
 
 
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path = arguments.output.expanduser()
     _check(arguments, output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = global_descriptor(arguments.weights, arguments.side, arguments.device)
+    descriptor = global_descriptor(arguments.weights, arguments.side, arguments.device, arguments.allow_imports)
     index = index_photos(arguments.folder, MIN_SIDE_PX, arguments.cache, arguments.folders_are_scenes)
     if len(set(index.scenes)) < 2:
         raise ValueError(f"{index.root}: photos of one place only ({len(index)}) have no neighbours; add others.")

@@ -63,7 +63,7 @@ FORMATS = {".csv": _write_table, ".npz": _write_arrays}
 
 
 def _write_rows(header: tuple[str, ...], lines: Iterable[tuple[object, ...]], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # names as they are on disk
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(lines)

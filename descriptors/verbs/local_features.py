@@ -16,6 +16,7 @@ from descriptors.evaluation.features import described, detected
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.sizes import UnmeasurableError, check_size, shrink
 from descriptors.verbs.assignments import weight_files
+from descriptors.verbs.imports import allow_imports
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class FeatureExtractor:
         weights, device = settings.weights, settings.device
         self.settings = settings
         self.detector = detector_of(settings.detector, weights.get(settings.detector), device)
-        self.describer = describer_of(word, weights.get(word), device)
+        self.describer = describer_of(word, weights.get(word), device, settings.allow_imports)
 
     def __call__(self, photo: Pixels, name: str) -> LocalFeatures:
         """The features of (H, W, 3) uint8 RGB.
@@ -98,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", action="append", default=[], metavar="NAME=FILE", help="of a learned baseline or detector"
     )
     parser.add_argument("--device", default="cpu", help="where networks run (cpu)")
+    allow_imports(parser)
 
 
 def describers() -> str:
@@ -131,4 +133,5 @@ def settings_of(arguments: argparse.Namespace, data: Path, ratio: float | None =
         ratio=ratio,
         weights=weight_files(arguments.weights),
         device=arguments.device,
+        allow_imports=arguments.allow_imports,
     )

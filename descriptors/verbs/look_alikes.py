@@ -64,12 +64,16 @@ class LookAlikes:
         return sorted(((*pair, similarity) for pair, similarity in once.items()), key=lambda row: (-row[2], row[:2]))
 
 
-def global_descriptor(weights: str | None, side: int | None = None, device: str = "cpu") -> GlobalDescriptor:
+def global_descriptor(
+    weights: str | None, side: int | None = None, device: str = "cpu", allow_imports: bool = False
+) -> GlobalDescriptor:
     """GeM over the encoder of trained weights, or without any over the network that training starts with.
 
     Args:
         weights: a shipped name, a run folder, `*.safetensors` or `*.ckpt`.
         side: px of the thumbnails; None takes the crop size of the training.
+        device: where the network runs.
+        allow_imports: as `descriptors.load` takes it.
 
     Raises:
         ValueError: the weights are missing or damaged.
@@ -79,7 +83,7 @@ def global_descriptor(weights: str | None, side: int | None = None, device: str 
         network = build.module(experiment, PhaseClock()).network.eval().to(device)
         crop, name = experiment.pairs.crop_size, f"the untrained network of {EXPERIMENT} (--weights for a trained one)"
     else:
-        trained = load(weights, device)
+        trained = load(weights, device, allow_imports)
         network, crop, name = trained.network, _crop_size(trained.card), weights
     return GlobalDescriptor(network.encode, side or crop, name)
 

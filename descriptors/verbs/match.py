@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from descriptors.data.decoding import Pixels, decode
+from descriptors.data.names import shown
 from descriptors.evaluation.matching import mutual_nearest
 from descriptors.figures.canvas import save
 from descriptors.figures.matches import Lines, pair_figure
@@ -143,7 +144,8 @@ def _write(
         f"{extractor.detector.name} keypoints, mutual nearest neighbours{ratio}; green: within {INLIER_PX:g} px of the "
         f"{model.name}, red: all others"
     )
-    lines = _lines(matches, Path(extractor.describer.name).name, f"{paths[0].name} and {paths[1].name}")
+    names = " and ".join(shown(path.name) for path in paths)
+    lines = _lines(matches, Path(extractor.describer.name).name, names)
     figure = pair_figure(*photos, [lines], _says(matches, model), subtitle)
     picture = save(figure, folder / "matches.png")
     write_csv(matches, folder / "matches.csv")

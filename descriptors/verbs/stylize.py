@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -105,7 +106,7 @@ def stylize(root: Path, photos: Sequence[Path], output: Path, stylist: Stylist) 
 def save_copy(pixels: Pixels, path: Path) -> None:
     """Writes a copy aside and renames it; its format goes by the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")  # hidden files are no photos
+    aside = path.with_name(f".{os.getpid()}.partial")  # hidden files are no photos; a name may be as long as can be
     try:
         Image.fromarray(pixels).save(aside, **SAVING[path.suffix.lower()])
         aside.replace(path)

@@ -158,7 +158,7 @@ def test_a_corrupt_listing_is_made_anew_with_a_message(sharded, caplog, content)
 
 
 def test_hostile_members_are_left_out_and_counted_and_the_rest_is_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "MAX_MEMBER_BYTES", 100_000)
+    monkeypatch.setattr(shards, "MAX_BYTES", 100_000)
     root = tmp_path / "shards"
     root.mkdir()
     with tarfile.open(root / "s.tar", "w") as tar:

@@ -133,3 +133,12 @@ def test_an_unknown_describer_gets_the_nearest_name():
         describer_of("rotsift")
     with pytest.raises(ValueError, match=r"nowhere\.safetensors"):
         describer_of("nowhere.safetensors")
+
+
+def test_weights_in_bf16_are_another_describer_of_nearly_the_same_descriptors():
+    exact, half = describer_of("in_batch_full"), describer_of("in_batch_full@bf16")
+    assert (half.name, half.identity) == ("in_batch_full@bf16", f"{exact.identity}-bf16")
+    image = skimage.data.astronaut()[100:300, 100:300]
+    found = detector_of("sift").detect(image, 60)
+    cosines = (exact.describe(image, found) * half.describe(image, found)).sum(1)
+    assert 0.99 < cosines.min() < 1 - 1e-7

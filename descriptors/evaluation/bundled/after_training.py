@@ -34,7 +34,8 @@ def evaluate_run(folder: Path, device: str) -> dict[str, Any]:
     """
     start = time.perf_counter()
     with instruments(_settings(device)) as tools:
-        tools = replace(tools, describers=[TrainedDescriber(THIS_RUN, folder, device), *tools.describers])
+        own = TrainedDescriber(THIS_RUN, folder, device, allow_imports=True)  # what it names has just trained
+        tools = replace(tools, describers=[own, *tools.describers])
         samples = samples_of(tools)
         evaluation = summed_up(tools, samples)
         _draw(tools, samples, evaluation.rows, folder / "figures")

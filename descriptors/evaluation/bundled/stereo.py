@@ -22,7 +22,7 @@ def read_disparity(path: Path) -> Numbers:
         UnmeasurableError: the file is missing, damaged or holds something else.
     """
     try:
-        with np.load(path) as file:
+        with np.load(path, allow_pickle=False) as file:
             disparity = np.asarray(file["arr_0"], np.float64)
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise UnmeasurableError(f"{path.name} cannot be read as a disparity map ({error}).") from error

@@ -29,7 +29,7 @@ class KeptFeatures(FeaturesAtHand):
         np.savez(self._path(name), xy=features.xy, descriptors=features.descriptors, size=features.size)
 
     def _read(self, name: str) -> ImageFeatures:
-        with np.load(self._path(name)) as stored:
+        with np.load(self._path(name), allow_pickle=False) as stored:
             width, height = (int(side) for side in stored["size"])
             return ImageFeatures(stored["xy"], stored["descriptors"], (width, height), self._seconds[name])
 

@@ -15,6 +15,9 @@ from descriptors.evaluation.rotations import is_rotation, nearest_rotation
 
 Numbers = NDArray[np.float64]
 
+LARGEST_SIDE_PX = 2**31 - 1  # that COLMAP can count
+# of an entry in COLMAP's binary files, behind the 8 bytes that say how many there are
+LEAST_BYTES = {"cameras.bin": 48, "images.bin": 73, "points3D.bin": 51}
 CAMERAS_LAYOUT = "name width height fx fy cx cy R (9, row by row) t (3)"
 
 
@@ -77,10 +80,12 @@ def camera_of(number: int, model: str, size: tuple[int, int], parameters: Number
     """
     if model not in pycolmap.CameraModelId.__members__ or model == "INVALID":
         raise ValueError(f"{place}: COLMAP has no camera model '{model}'; SIMPLE_RADIAL and PINHOLE are two.")
+    if not 0 < min(size) <= max(size) <= LARGEST_SIDE_PX:
+        raise ValueError(f"{place}: {size[0]} x {size[1]} px is no size of an image.")
     camera = pycolmap.Camera(
         camera_id=number, model=model, width=size[0], height=size[1], params=[float(value) for value in parameters]
     )
-    if min(size) < 1 or not camera.verify_params():
+    if not camera.verify_params():
         raise ValueError(
             f"{place}: {size[0]} x {size[1]} px and {len(parameters)} parameters make no camera {model}; "
             f"its parameters are {camera.params_info}."
@@ -89,7 +94,20 @@ def camera_of(number: int, model: str, size: tuple[int, int], parameters: Number
     return camera
 
 
+def _check_counts(folder: Path) -> None:
+    """COLMAP reads on for ever behind the end of a binary file that is cut short."""
+    for name, least in LEAST_BYTES.items():
+        path = folder / name
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            count = int.from_bytes(file.read(8), "little")
+        if path.stat().st_size < 8 + count * least:
+            raise ValueError(f"{path}: is cut short; it says that it holds {count} entries.")
+
+
 def _of_model(folder: Path) -> dict[str, View]:
+    _check_counts(folder)
     try:
         with quiet():
             model = pycolmap.Reconstruction(folder)

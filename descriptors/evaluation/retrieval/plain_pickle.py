@@ -7,6 +7,7 @@ bytes, by stand-ins for the few names that NumPy writes (its own accept states t
 import io
 import math
 import pickle
+import pickletools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,17 @@ def load_plain(path: Path) -> Any:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}).") from error
     try:
+        _check_memo(content)
         return _plain(_Unpickler(io.BytesIO(content), encoding="latin1").load())
     except Exception as error:  # a damaged pickle raises anything
         raise ValueError(f"{path}: is no pickle of plain data ({type(error).__name__}: {error}).") from error
+
+
+def _check_memo(content: bytes) -> None:
+    """Python sets memory aside for as many values as a pickle's largest number of one: a few bytes can ask for all."""
+    for code, number, _ in pickletools.genops(content):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(number or 0) <= len(content):
+            raise pickle.UnpicklingError(f"it numbers its values up to {number}")
 
 
 class _Dtype:

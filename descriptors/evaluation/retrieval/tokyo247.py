@@ -39,7 +39,7 @@ def find_tokyo(settings: Settings) -> Collection:
     content = _content(path)
     gallery, places = _views(path, content, "images", "dbImageFns", "utmDb")
     asked, whereabouts = _views(path, content, "query", "qImageFns", "utmQ")
-    reach_m, cuts = float(content.posDistThr), int(settings.options["cuts"])
+    reach_m, cuts = _distance(path, content), int(settings.options["cuts"])
     if cuts < 1 or len(gallery) % cuts:
         raise ValueError(f"{path}: {len(gallery)} images are no panoramas of cuts = {cuts} images each.")
     times = TIMES if len(asked) == QUERIES else (None,)
@@ -66,13 +66,27 @@ def _content(path: Path) -> Any:
     return found
 
 
+def _distance(path: Path, content: Any) -> float:
+    value = np.asarray(content.posDistThr)
+    if value.size != 1 or value.dtype.kind not in "iuf" or not 0 <= float(value.item()) < np.inf:
+        raise ValueError(f"{path}: posDistThr is {content.posDistThr!r}, expected one distance in m.")
+    return float(value.item())
+
+
 def _views(path: Path, content: Any, folder: str, names: str, places: str) -> tuple[list[View], Places]:
-    files = [str(name) for name in np.atleast_1d(getattr(content, names))]
-    utm = np.asarray(getattr(content, places), np.float64)
+    files = [str(name) for name in np.atleast_1d(getattr(content, names)).ravel()]
+    utm = _numbers(path, content, places)
     utm = utm[:, None] if utm.ndim == 1 else utm
     if not files or utm.shape != (2, len(files)) or not np.isfinite(utm).all():
         raise ValueError(f"{path}: {names} has {len(files)} images, {places} is {utm.shape}, expected (2, images).")
     return [_view(path.parent / folder, folder, name) for name in files], utm.T
+
+
+def _numbers(path: Path, content: Any, name: str) -> Places:
+    values = np.asarray(getattr(content, name))
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: {name} holds {values.dtype}, expected numbers.")
+    return values.astype(np.float64)
 
 
 def _view(root: Path, folder: str, name: str) -> View:

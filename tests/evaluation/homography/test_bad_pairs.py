@@ -122,7 +122,7 @@ def test_rows_are_reported_even_when_all_pairs_fail(tmp_path, protocol):
 )
 def test_a_describer_that_raises_fails_that_pair_alone_and_no_other_describer(tmp_path, good, monkeypatch, error):
     made = {"picky": Picky(error), "rootsift": ROOTSIFT}
-    monkeypatch.setattr(evaluation, "describer_of", lambda word, weights, device: made[word])
+    monkeypatch.setattr(evaluation, "describer_of", lambda word, *how: made[word])
     write_sequence(tmp_path / "v_6spot", SPOT, {2: np.eye(3)}, "png")
     (tmp_path / "v_7good").symlink_to(good / "v_7good")
     said = measure(settings_of(PROTOCOL, tmp_path, "picky", "rootsift"))

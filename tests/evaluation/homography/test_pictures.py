@@ -104,7 +104,7 @@ def test_a_describer_that_fails_on_a_drawn_pair_has_a_row_that_says_so(folder, m
             raise RuntimeError("too little memory")
 
     made = {"rootsift": describer_of("rootsift"), "failing": Failing()}
-    monkeypatch.setattr(evaluation, "describer_of", lambda word, weights, device: made[word])
+    monkeypatch.setattr(evaluation, "describer_of", lambda word, *how: made[word])
     _, figures = pictures_of(settings_of(folder, "failing", "rootsift"))
     assert "failing: RuntimeError: too little memory" in words(figures["best"])
     assert lines(figures["best"])[0] == (0, 0)
