@@ -116,7 +116,12 @@ def test_training_lowers_the_loss(tmp_path, photo_folder):
 
 
 @pytest.mark.parametrize(
-    ("stop", "validate", "workers", "queue"), [(2, 2, 0, 0), (3, 3, 0, 0), (3, 2, 1, 0), (5, 1, 0, 0), (3, 2, 0, 3)]
+    ("stop", "validate", "workers", "queue"),
+    [
+        (2, 2, 0, 0),
+        (3, 2, 0, 3),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(3, 3, 0, 0), (3, 2, 1, 0), (5, 1, 0, 0)]),
+    ],
 )
 def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(
     stop, validate, workers, queue, tmp_path, photo_folder, monkeypatch

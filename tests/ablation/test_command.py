@@ -71,6 +71,7 @@ def lines_of(folder):
     return (folder / "train.log").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_rows_and_seeds_become_a_table_with_intervals_and_a_failing_row_is_named_and_tried_again(
     tmp_path, photo_folder, pairs, capsys, monkeypatch
 ):

@@ -147,12 +147,11 @@ def test_runs_of_other_photos_are_not_compared(tmp_path):
         check_same_photos({one: {"dataset": dataset}, other: {"dataset": {"content": "b", "photos": 15}}})
 
 
-def test_a_run_goes_on_from_its_newest_step_or_from_its_best_where_it_was_killed_before_one(tmp_path):
+@pytest.mark.parametrize("name", ["best.ckpt", "step=00000003.ckpt"])
+def test_a_run_that_left_a_checkpoint_goes_on(name, tmp_path):
     assert _resume(tmp_path) == []
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "best.ckpt").touch()
-    assert _resume(tmp_path) == [f"resume={tmp_path / 'checkpoints' / 'best.ckpt'}"]
-    (tmp_path / "checkpoints" / "step=00000003.ckpt").touch()
+    (tmp_path / "checkpoints" / name).touch()
     assert _resume(tmp_path) == ["resume=auto"]
 
 

@@ -99,7 +99,9 @@ def test_a_shift_by_the_deepest_stride_shifts_the_map(name):
 @every_network
 @pytest.mark.parametrize("parity", [(0, 1), (2, 3)])
 def test_a_cell_looks_at_the_pixel_where_the_stride_and_offset_put_it(name, parity, monkeypatch):
-    monkeypatch.setattr("descriptors.networks.network.F.normalize", lambda x, dim, eps: x)  # fusion's halves are not linear
+    monkeypatch.setattr(
+        "descriptors.networks.network.F.normalize", lambda x, dim, eps: x
+    )  # fusion's halves are not linear
     network, side = _linear(build(name, norm="frozen").eval()), 71 if name == "l2net" else 119
     cell = [side // 2 + shift for shift in parity]
     pixels = torch.full((1, 3, side * network.stride - 1, side * network.stride - 2), 0.9, requires_grad=True)

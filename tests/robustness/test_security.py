@@ -238,6 +238,7 @@ def test_resuming_imports_no_code_that_only_the_checkpoint_names(key, tmp_path, 
     record("hostile files and names", tried=1, refused_or_harmless=1, succeeded=0)
 
 
+@pytest.mark.slow
 def test_a_run_of_a_network_of_ones_own_goes_its_whole_way(tmp_path, photo_folder, capsys):
     words = [f"data.root={photo_folder}", "trainer.max_steps=2", f"network.name={OWN}", "network.norm=instance"]
     run = tmp_path / "run"
