@@ -1,5 +1,8 @@
 """What the miner chose: an anchor's patch, its positive, and its hardest negatives with where they come from."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
@@ -8,6 +11,9 @@ from torch import Tensor
 from descriptors.batch import PAST, Crops, Described, Negatives, PairBatch
 from descriptors.figures.canvas import GREEN, GREY, INK, SOURCES, Image, to_image
 from descriptors.figures.tiles import Tile, tiles_figure
+
+HEADINGS = {0: "anchor", 1: "positive", 2: "negatives, hardest first"}
+SUBTITLE = "numbers: cosine similarity to the anchor; bold: more similar than the positive"
 
 
 def negatives_figure(
@@ -43,8 +49,32 @@ def negatives_figure(
     rows = [_row(batch, query, pool, negatives, row, shown, patch_px) for row in chosen]
     title = f"The hardest negatives of {len(rows)} anchors" if rows else "No anchor of this batch has a negative"
     legend = {"positive": GREEN} | dict(SOURCES.values())
-    subtitle = "numbers: cosine similarity to the anchor; bold: more similar than the positive"
-    return tiles_figure(rows, {0: "anchor", 1: "positive", 2: "negatives, hardest first"}, title, subtitle, legend, 2)
+    return tiles_figure(rows, HEADINGS, title, SUBTITLE, legend, 2)
+
+
+def spaces_figure(
+    batch: PairBatch,
+    query: Described,
+    pool: Described,
+    spaces: Mapping[str, Negatives],
+    anchor: int,
+    shown: int = 8,
+    patch_px: int = 32,
+) -> Figure:
+    """One anchor, a row a search space: its patch, its positive's, and the space's hardest negatives.
+
+    Args:
+        batch, query, pool, shown, patch_px: as of `negatives_figure`.
+        spaces: search space in words -> (N, K) chosen pool rows.
+        anchor: the row of `query`.
+    """
+    rows = []
+    for name, found in spaces.items():
+        first, *others = _row(batch, query, pool, found, anchor, shown, patch_px)
+        rows.append([replace(first, caption=name, strong=True), *others])
+    title = f"The hardest negatives of one keypoint of photo {int(query.image[anchor])}, by search space"
+    legend = {"positive": GREEN} | dict(SOURCES[source] for source in ("own_pair", "batch", "neighbour"))
+    return tiles_figure(rows, HEADINGS, title, SUBTITLE, legend, 2)
 
 
 def _spread(anchor: Crops, usable: Tensor, count: int) -> list[int]:

@@ -35,7 +35,8 @@ def pairs_figure(batch: PairBatch, rows: int = 4, lines: int = 0) -> Figure:
     ratio = batch.anchor.pixels.shape[-2] / batch.anchor.pixels.shape[-1]
     step = side * ratio + _CAPTION_PX
     height = HEADER_PX + max(-(-count // beside), 0.2) * step + 6
-    figure, axes = sheet(_WIDTH_PX, round(height), f"{count} training pairs", _legend(batch))
+    title = f"{count} training {'pair' if count == 1 else 'pairs'}"
+    figure, axes = sheet(_WIDTH_PX, round(height), title, _legend(batch))
     for pair in range(count):
         left = _SIDE_PX + (pair % beside) * (len(crops) * (side + _GAP_PX) + _GAP_PX)
         _draw_pair(axes, batch, pair, left, HEADER_PX + (pair // beside) * step, side, lines)

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     from descriptors.run import train  # importing torch takes seconds that --help need not wait for
 
-    _quiet()
+    quiet()
     outcome = train(experiment, arguments.overrides)
     for line in outcome.lines:
         print(line)
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 130
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Hides what the libraries say of things that are handled here."""
     for name in ("pytorch_lightning", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
