@@ -1,6 +1,7 @@
 # Two commands on a fresh machine: `make train EXP=gd_mining` and `make test`. Each builds .venv by itself.
 #   make train EXP=<name> [SCALE=laptop|paper|h200] [DATA=<folder>] [ARGS="key=value ..."]
 #   make evaluate CKPT=<run folder or weights> [DATA=<folder in HPatches layout>] [ARGS="--json table.json"]
+#   make sweep SWEEP=<hyperparameters|search_space>   (Weights & Biases; needs a login)
 #   make notebooks [NOTEBOOKS="notebooks/01_pairs.ipynb ..."]
 #   make bench [PARTS="mining memory scaling pairs decoding neighbours cuda"]
 PYTHON ?= python3
@@ -13,10 +14,11 @@ ROWS ?=
 EVAL ?=
 PARTS ?=
 NOTEBOOKS ?=
+SWEEP ?= hyperparameters
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup train evaluate ablation notebooks test test-slow check audit format bench clean
+.PHONY: setup train evaluate ablation sweep notebooks test test-slow check audit format bench clean
 
 setup: $(READY)
 
@@ -38,6 +40,10 @@ evaluate: $(READY)
 
 ablation: $(READY)
 	@$(BIN)/python -m descriptors ablation $(ROWS) $(if $(SCALE),scale=$(SCALE)) $(if $(DATA),--data '$(DATA)') $(if $(EVAL),--evaluate '$(EVAL)') $(ARGS)
+
+sweep: $(READY)
+	@test -f 'experiments/sweeps/$(SWEEP).yaml' || { echo "error: there is no sweep '$(SWEEP)'; there are: $$(cd experiments/sweeps; echo *.yaml)"; exit 2; }
+	@$(BIN)/wandb sweep 'experiments/sweeps/$(SWEEP).yaml'   # says the command with which agents start, on as many machines as you like
 
 notebooks: $(READY)
 	@$(BIN)/python notebooks/render.py $(NOTEBOOKS)
