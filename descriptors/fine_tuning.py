@@ -1,10 +1,14 @@
 """Training that goes on from weights of this project instead of from random ones."""
 
+import logging
+
 from descriptors.checks import ConfigError
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.networks.pooled import single_scale
 from descriptors.schema import NetworkSettings
 from descriptors.weights import load_network, weights_file
+
+log = logging.getLogger(__name__)
 
 OWN = ("l2net", "compact")  # networks whose `pretrained` names our weights; that of caps names an encoder
 
@@ -12,7 +16,7 @@ OWN = ("l2net", "compact")  # networks whose `pretrained` names our weights; tha
 def start_from_weights(network: DescriptorNetwork, settings: NetworkSettings) -> None:
     """Fills the network, in place, from the weights that `network.pretrained` names, if it names any.
 
-    How many octaves those weights were trained with does not matter: octaves have no parameters of their own.
+    Octaves have no parameters of their own; where those weights were trained over another number of them, it is said.
 
     Raises:
         ConfigError: there are no such weights, or they are of another network.
@@ -31,3 +35,6 @@ def start_from_weights(network: DescriptorNetwork, settings: NetworkSettings) ->
         keys = [key for key in ("name", "dim", "width", "norm", "fusion", "depth") if theirs.get(key) != ours[key]]
         words = " ".join(f"network.{key}={theirs.get(key)}" for key in keys)
         raise ConfigError(f"{said}: those weights are of another network; say {words}, or pretrained=none.") from error
+    octaves = card["network"].get("octaves", 1)
+    if octaves != settings.octaves:
+        log.warning("%s was trained over %d octave(s), this run is over %d", said, octaves, settings.octaves)

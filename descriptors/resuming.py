@@ -65,6 +65,7 @@ def resumed(experiment: Experiment, words: Sequence[str]) -> tuple[Experiment, R
     check_said_anew(said, experiment, path)
     check_same_run(checkpoint, to_plain(experiment), path)
     _name_changes(before, to_plain(experiment))
+    log.info("going on at step %d of %d, from %s", checkpoint["global_step"], experiment.trainer.max_steps, path)
     if int(checkpoint["global_step"]) >= experiment.trainer.max_steps:
         log.warning("%s is at the last step already; trainer.max_steps=<more> would go on.", path)
     best: dict[str, Any] = next((state["best"] for state in checkpoint["callbacks"].values() if "best" in state), {})

@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from descriptors.data.module import PairDataModule
+from descriptors.fine_tuning import OWN
 from descriptors.metrics import THRESHOLDS_PX
 from descriptors.mining import RetrievalMiner
 from descriptors.module import DescriptorModule
@@ -55,6 +56,8 @@ def _notes(experiment: Experiment, data: PairDataModule, module: DescriptorModul
         f"Validation: {experiment.validation.pairs} fixed pairs of {len(data.held_out)} held-out photos against "
         f"{len(data.gallery_draws())} gallery crops; intervals are 95 %, over photos."
     ]
+    if experiment.network.pretrained != "none" and experiment.network.name in OWN:
+        notes.append(f"'Untrained' is what this run began with: the weights '{experiment.network.pretrained}'.")
     scenes = len({data.index.scenes[photo] for photo in data.held_out})
     if scenes < len(data.held_out):
         notes.append(

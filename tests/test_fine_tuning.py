@@ -17,7 +17,7 @@ def module(*words):
 
 
 @pytest.mark.parametrize("octaves", [1, 2])
-def test_a_run_begins_with_the_named_weights_whatever_their_octaves(octaves, tmp_path, photo_folder):
+def test_a_run_begins_with_the_named_weights_whatever_their_octaves(octaves, tmp_path, photo_folder, caplog):
     begun = save_small(tmp_path / "first" / "weights.safetensors", seed=7)
     words = [f"network.pretrained={tmp_path / 'first'}", f"network.octaves={octaves}", "optimizer.learning_rate=0"]
     words += [f"data.root={photo_folder}", "trainer.max_steps=1", "pairs.crop_size=80"]
@@ -27,6 +27,8 @@ def test_a_run_begins_with_the_named_weights_whatever_their_octaves(octaves, tmp
     assert {name.removeprefix(prefix) for name in state} == read_weights(begun)[0].keys()
     assert all(torch.equal(value, state[prefix + name]) for name, value in read_weights(begun)[0].items())
     assert card["network"]["pretrained"] == str(tmp_path / "first")
+    assert ("trained over 1 octave(s), this run is over 2" in caplog.text) == (octaves == 2)
+    assert f"'Untrained' is what this run began with: the weights '{tmp_path / 'first'}'." in card["notes"]
     network, _ = load_network(tmp_path / "second" / "weights.safetensors")
     assert network.smallest_px == 32 * octaves
 
