@@ -3,11 +3,9 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -15,7 +13,6 @@ Tensors = dict[str, Tensor]  # a state dict
 
 TRANSFORMERS_FILE = "model.safetensors"  # what a folder in transformers' layout holds
 NESTED_UNDER = ("state_dict", "extractor")  # where training checkpoints keep the network's tensors
-UNREADABLE = (RuntimeError, UnpicklingError, EOFError, TypeError, AttributeError, SafetensorError)
 
 
 class Stored(NamedTuple):
@@ -108,7 +105,9 @@ def read_stored(name: str, path: Path, layout: Callable[[Tensors], Tensors] = di
     try:
         tensors, beside = _read(path)
         return stored._replace(tensors=layout(tensors), beside=beside)
-    except UNREADABLE as error:
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # a damaged file makes the unpickler raise anything, IndexError for one
         reason = str(error).strip().split("\n")[0] or type(error).__name__
     raise stored.refusal(reason)
 
