@@ -96,7 +96,7 @@ def test_slurms_warning_stops_the_run_and_lightning_requeues_nothing(photo_folde
 
 
 @pytest.mark.slow
-def test_a_signal_to_all_processes_of_a_run_stops_it_although_its_workers_get_it_too(whole, photo_folder, tmp_path):
+def test_a_signal_to_all_processes_of_a_run_stops_it_although_its_workers_get_it_too(photo_folder, tmp_path):
     given = words(photo_folder, tmp_path / "run", "resume=auto", "data.workers=2")
     moments = [("validation", 2), ("step", 2), ("refresh", 2), ("step", 1), ("metrics", 1)]
     with Forks() as forks:
@@ -106,7 +106,9 @@ def test_a_signal_to_all_processes_of_a_run_stops_it_although_its_workers_get_it
             assert status == STOPPED, (tmp_path / "log").read_text()[-3000:]
         assert reached_in(tmp_path / "run") > 0
         assert forks.run(given, tmp_path / "log") == 0
-    check_same(whole, kept_of(tmp_path / "run"))
+        never_stopped = words(photo_folder, tmp_path / "whole", "data.workers=2")  # by as many threads as the others
+        assert forks.run(never_stopped, tmp_path / "log") == 0
+    check_same(kept_of(tmp_path / "whole"), kept_of(tmp_path / "run"))
     record("signals", tried=len(moments), survived=len(moments))
 
 
