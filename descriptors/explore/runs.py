@@ -16,11 +16,12 @@ from descriptors.evaluation.protocols import completed
 from descriptors.evaluation.rows import ALL, Row
 from descriptors.evaluation.settings import Settings
 from descriptors.figures import Panel
+from descriptors.figures.history import compared_figure
 from descriptors.report.findings import mapping, number
 from descriptors.report.record import Record, read_record
+from descriptors.resuming import HARMLESS
 from descriptors.weights import RUN_FILE
 
-OF_THE_RUN = ("name", "output_dir", "resume", "logger", "wandb_group")  # settings that change no result
 NOTHING = "-"
 
 
@@ -36,7 +37,7 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """Dotted key -> value, of what may change a result."""
         whole = config.flat(config.to_plain(config.load(str(self.folder / "config.yaml"))))
-        return {key: value for key, value in whole.items() if key not in OF_THE_RUN}
+        return {key: value for key, value in whole.items() if key not in HARMLESS}
 
 
 def read_run(folder: Path | str) -> Run:
@@ -60,15 +61,7 @@ def finished_runs(root: Path | str, newest: int = 4) -> list[Run]:
 
 def curves_figure(runs: Sequence[Run]) -> Figure:
     """Validation AP with its 95 % interval, matching accuracy within 3 px, and the training loss, a colour a run."""
-    histories = {run.name: run.record.history for run in runs}
-    keys = ("validation/ap", "validation/ap_low", "validation/ap_high")
-    return figures.curves_figure(
-        [
-            Panel("Validation AP", {name: one.curve(*keys) for name, one in histories.items()}),
-            Panel("Matched within 3 px", _of(histories, "validation/accuracy@3px"), percent=True),
-            Panel("Training loss", _of(histories, "train/loss")),
-        ]
-    )
+    return compared_figure({run.name: run.record.history for run in runs})
 
 
 def hardness_curves(run: Run) -> Figure:
@@ -129,10 +122,6 @@ def table(runs: Sequence[Run], rows: Sequence[Row] = ()) -> str:
         blank = [NOTHING] * (len(differing) + 2)
         lines.append([name, *blank, *(_mma(measured.get((name, one))) for one in sets)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _of(histories: Mapping[str, figures.History], key: str) -> dict[str, figures.Curve]:
-    return {name: history.curve(key) for name, history in histories.items()}
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

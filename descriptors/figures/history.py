@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from descriptors.figures.canvas import SOURCES, save
 from descriptors.figures.curves import Curve, Panel, curves_figure, sources_figure
@@ -91,6 +92,21 @@ def draw_history(history: History, folder: Path, untrained: Mapping[str, float] 
     if phases:
         figures["throughput"] = throughput_figure(phases)
     return [save(figure, folder / f"{stem}.png") for stem, figure in figures.items()]
+
+
+def compared_figure(histories: Mapping[str, History]) -> Figure:
+    """Validation AP with its 95 % interval, matching accuracy within 3 px, and the training loss, a colour a run."""
+
+    def of_all(*keys: str) -> dict[str, Curve]:
+        return {name: history.curve(*keys) for name, history in histories.items()}
+
+    return curves_figure(
+        [
+            Panel("Validation AP", of_all("validation/ap", "validation/ap_low", "validation/ap_high")),
+            Panel("Matched within 3 px", of_all("validation/accuracy@3px"), percent=True),
+            Panel("Training loss", of_all("train/loss")),
+        ]
+    )
 
 
 def phase_times(history: History) -> dict[str, float]:

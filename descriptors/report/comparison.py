@@ -12,14 +12,14 @@ from yaml import YAMLError
 
 from descriptors.config import flat
 from descriptors.figures.canvas import save
-from descriptors.figures.curves import Panel, curves_figure
+from descriptors.figures.history import compared_figure
 from descriptors.report.evaluation import MAIN_PX, evaluation_of
 from descriptors.report.findings import headline, mapping
 from descriptors.report.page import environment, picture_of
 from descriptors.report.record import Record, read_record
 from descriptors.resuming import HARMLESS
 
-PLACES = ("data.root", "output_dir")  # of one machine; the data are told apart by their contents
+UNSAID = ("data.root", *HARMLESS)  # the data are told apart by their contents
 CAPTION = "The runs on the same axes; bands are 95% intervals over the held-out photos."
 SETS = ("illumination", "viewpoint", "stereo")
 
@@ -44,7 +44,7 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
         raise ValueError(f"{len(folders)} run folder(s): name two or more different ones to compare.")
     records = {name: read_record(folder) for name, folder in zip(_names(folders), folders, strict=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    curves = save(curves_figure(_panels(records)), path.with_suffix(".png"))
+    curves = save(compared_figure({name: one.history for name, one in records.items()}), path.with_suffix(".png"))
     page = (
         environment()
         .get_template("comparison.html.jinja")
@@ -67,7 +67,7 @@ def differences(configs: Mapping[str, str]) -> dict[str, list[str]]:
     settings = {name: _flat(config) for name, config in configs.items()}
     keys = dict.fromkeys(key for found in settings.values() for key in found)
     rows = {key: [str(found.get(key, "not set")) for found in settings.values()] for key in keys}
-    return {key: row for key, row in rows.items() if len(set(row)) > 1 and key not in (*HARMLESS, *PLACES)}
+    return {key: row for key, row in rows.items() if len(set(row)) > 1 and key not in UNSAID}
 
 
 def _flat(config: str) -> dict[str, Any]:
@@ -106,14 +106,3 @@ def _bundled(summary: Mapping[str, Any]) -> dict[str, float]:
 
 def _content(record: Record) -> Any:
     return mapping(record.summary.get("dataset")).get("content")
-
-
-def _panels(records: Mapping[str, Record]) -> list[Panel]:
-    histories = {name: record.history for name, record in records.items()}
-    average = ("validation/ap", "validation/ap_low", "validation/ap_high")
-    panels = {"Validation AP": average, "Matching accuracy, within 3 px": ("validation/accuracy@3px",)}
-    panels |= {"Training loss": ("train/loss",)}
-    return [
-        Panel(title, {name: history.curve(*keys) for name, history in histories.items()})
-        for title, keys in panels.items()
-    ]
