@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from descriptors.batch import Described, Negatives
@@ -75,21 +76,20 @@ def sampled_product(anchor: Tensor, candidates: Tensor, column: Tensor, starts: 
         column: (C,) int64 rows of `candidates`, those of the first anchor first.
         starts: (N + 1,) int64 where each anchor's begin, and C.
     """
-    pattern = _sparse(anchor.new_zeros(len(column)), column, starts, len(candidates))
+    _accept_beta()
+    zeros, shape = anchor.new_zeros(len(column)), (len(anchor), len(candidates))
+    pattern = torch.sparse_csr_tensor(starts, column, zeros, shape, check_invariants=False)
     products: Tensor = torch.sparse.sampled_addmm(pattern, anchor, candidates.T, beta=0.0).values()
     return products
 
 
 def _summed_sparsely(anchor: Tensor, candidates: Tensor, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Both gradients as products with the sparse matrix of the weights, whose zeros are left out for the second."""
-    weights = _sparse(weight.flatten(), index.flatten(), _starts(index), len(candidates))
-    used = true_places(weight != 0)  # far negatives have no gradient
-    column = index.flatten().index_select(0, used)
-    column, order = column.sort(stable=True)
-    used = used.index_select(0, order)
-    starts = torch.searchsorted(column, torch.arange(len(candidates) + 1))
-    transposed = _sparse(weight.flatten().index_select(0, used), used // index.shape[1], starts, len(anchor))
-    return weights @ candidates, transposed @ anchor
+    """Both gradients as products with the sparse matrix of the weights; far negatives have none, most are zero."""
+    used = true_places(weight != 0)
+    starts = torch.searchsorted(used, _starts(index))
+    entries = (part.flatten().index_select(0, used).numpy() for part in (weight, index))
+    weights = csr_array((*entries, starts.numpy()), (len(anchor), len(candidates)))
+    return torch.from_numpy(weights @ candidates.numpy()), torch.from_numpy(weights.T @ anchor.numpy())
 
 
 def _scattered(anchor: Tensor, candidates: Tensor, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,8 +110,3 @@ def _accept_beta() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         torch.sparse_csr_tensor([0, 0], [], [], (1, 1), dtype=torch.float32)
-
-
-def _sparse(weight: Tensor, column: Tensor, starts: Tensor, columns: int) -> Tensor:
-    _accept_beta()
-    return torch.sparse_csr_tensor(starts, column, weight, (len(starts) - 1, columns), check_invariants=False)

@@ -8,18 +8,31 @@ but the first of a pool's chunks cost one product and one look.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from descriptors.batch import Described, rows_of
-from descriptors.mining.streaming import CPU_SCORES, Score, chunks
-from descriptors.similarities import rounding_loss, sampled_product, true_places
+from descriptors.mining.streaming import Score, chunks
+from descriptors.similarities import rounding_loss, sampled_product
+from descriptors.threads import in_parts
 
 GROUP = 16  # columns that share a maximum
-LEAST = -3e38  # finite in bfloat16, too: what is inadmissible is -inf and passes no threshold
+LEAST_SCORES = 2**18  # that are worth a thread of their own
+MOST_SCORES = 2**23  # looked at at once by a thread: with fewer, threads wait for each other between small steps
+
+# Scores are compared as integers of the same memory: NumPy does that several times as fast as torch compares bfloat16.
+# Above 0 both have the same order; what is below 0 is a negative integer, in no order.
+Integers = NDArray[Any]
+BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
+INADMISSIBLE = {
+    bits.numpy().dtype: bits.item()
+    for bits in (torch.tensor(-torch.inf, dtype=precision).view(integers) for precision, integers in BITS.items())
+}
 
 
 def hardest_by_thresholds(
@@ -82,27 +95,23 @@ class _Search:
         descriptor = anchors.keypoints.descriptor
         self.best = descriptor.new_full((len(descriptor), top_k), -torch.inf)
         self.index = torch.zeros_like(self.best, dtype=torch.int64)
-        self._memory = anchors.rounded.new_empty(0)
 
     def offer(self, pool: _Side, start: int) -> None:
         """Takes the best of some more candidates, whose first is number `start` of the pool."""
-        if not len(pool.number):
-            return
-        columns = functional.pad(pool.rounded, (0, 0, 0, -len(pool.number) % GROUP))
-        size = max(1, CPU_SCORES // len(columns))
-        for first in range(0, len(self.best), size):
-            rows = slice(first, min(first + size, len(self.best)))
-            scores = self._product(rows, columns)
+        if len(pool.number):
+            columns = functional.pad(pool.rounded, (0, 0, 0, -len(pool.number) % GROUP))
+            in_parts(lambda rows: self._offer(rows, columns, pool, start), len(self.best), LEAST_SCORES // len(columns))
+
+    def _offer(self, part: slice, columns: Tensor, pool: _Side, start: int) -> None:
+        """The same for some rows, in blocks of memory that is used again: fresh pages cost as much as the product."""
+        size = max(1, min(part.stop - part.start, MOST_SCORES // len(columns)))
+        memory = self.anchors.rounded.new_empty(size, len(columns))
+        for first in range(part.start, part.stop, size):
+            rows = slice(first, min(first + size, part.stop))
+            scores = torch.mm(self.anchors.rounded[rows], columns.T, out=memory[: rows.stop - first])
             scores[:, len(pool.number) :] = -torch.inf
             self._mask(scores, rows, pool)
             self._take(scores, rows, pool, start)
-
-    def _product(self, rows: slice, columns: Tensor) -> Tensor:
-        """(R, C) in memory that is used again: fresh pages cost as much as the product."""
-        count = (rows.stop - rows.start) * len(columns)
-        if len(self._memory) < count:
-            self._memory = self.anchors.rounded.new_empty(count)
-        return torch.mm(self.anchors.rounded[rows], columns.T, out=self._memory[:count].view(-1, len(columns)))
 
     def _mask(self, scores: Tensor, rows: slice, pool: _Side) -> None:
         """Sets to -inf what is not admissible; only related keypoints are asked about."""
@@ -114,8 +123,8 @@ class _Search:
 
     def _take(self, scores: Tensor, rows: slice, pool: _Side, start: int) -> None:
         """Puts what passes the thresholds among the best, by exact score."""
-        maxima = scores.view(len(scores), GROUP, -1).amax(1)
-        row, column = _passing(scores, maxima, self._floor(maxima, rows, pool))
+        bits = scores.view(BITS[scores.dtype]).numpy()
+        row, column = _passing(bits, self._floor(bits, rows, pool))
         if not len(row):
             return
         starts = torch.searchsorted(row, torch.arange(len(scores) + 1))
@@ -133,35 +142,37 @@ class _Search:
         self.best[rows], order = wide.topk(self.top_k)
         self.index[rows] = number.gather(1, order)
 
-    def _floor(self, maxima: Tensor, rows: slice, pool: _Side) -> Tensor:
-        """(R, 1) what scores below this, rounded as it is, is none of the best."""
+    def _floor(self, scores: Integers, rows: slice, pool: _Side) -> Integers:
+        """(R,) what scores below this, rounded as it is, is none of the best; the least number if it is below 0."""
+        precision = self.anchors.rounded.dtype
         lost = self.anchors.lost[rows] + pool.lost.max()
         floor = self.best[rows, -1]
-        if maxima.shape[1] >= self.top_k and bool((floor == -torch.inf).any()):
-            found = _kth(maxima, self.top_k)
-            floor = floor.maximum(found - found.abs() * torch.finfo(maxima.dtype).eps / 2 - lost)
-        return (floor - lost).clamp_min(LEAST).to(maxima.dtype)[:, None]
+        if scores.shape[1] >= self.top_k * GROUP and bool((floor == -torch.inf).any()):
+            found = torch.from_numpy(_kth(scores, self.top_k)).view(precision).float()
+            floor = floor.maximum(found * (1 - torch.finfo(precision).eps / 2) - lost)
+        floor = (floor - lost).to(precision)
+        everything = torch.iinfo(BITS[precision]).min
+        bits: Integers = floor.view(BITS[precision]).masked_fill_(floor <= 0, everything).numpy()
+        return bits
 
 
-def _kth(maxima: Tensor, k: int) -> Tensor:
-    """(R,) a little below the k-th largest of each row, or just that."""
+def _kth(scores: Integers, k: int) -> Integers:
+    """(R,) a little below the k-th largest of each row, or just that, or 0 where it is less: that of groups' maxima."""
+    maxima = np.maximum.reduce(scores.reshape(len(scores), GROUP, -1), axis=1)
     while maxima.shape[1] >= 8 * k and maxima.shape[1] % 2 == 0:
-        maxima = maxima.view(len(maxima), 2, -1).amax(1)
+        maxima = np.maximum.reduce(maxima.reshape(len(maxima), 2, -1), axis=1)
     place = maxima.shape[1] - k
-    return torch.from_numpy(np.partition(maxima.float().numpy(), place, axis=1)[:, place])
+    found: Integers = np.partition(maxima, place, axis=1)[:, place]
+    return found.clip(min=0)
 
 
-def _passing(scores: Tensor, maxima: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows, ascending, and columns of the scores that reach their row's floor."""
-    groups = maxima.shape[1]
-    group = true_places(maxima >= floor)
-    row = group // groups
-    group -= row * groups
-    members = scores.view(len(scores), GROUP, groups)[row, :, group]
-    reached = true_places(members >= floor.index_select(0, row))
-    group_of = reached // GROUP
-    column = (reached - group_of * GROUP) * groups + group.index_select(0, group_of)
-    return row.index_select(0, group_of), column
+def _passing(scores: Integers, floor: Integers) -> tuple[Tensor, Tensor]:
+    """Rows, ascending, and columns of the scores that reach their row's floor, but for those of -inf."""
+    place = np.flatnonzero(scores >= floor[:, None])
+    if floor.min() < 0:
+        place = place[scores.ravel()[place] != INADMISSIBLE[scores.dtype]]
+    row = place // scores.shape[1]
+    return torch.from_numpy(row), torch.from_numpy(place - row * scores.shape[1])
 
 
 def _runs(ours: Tensor, theirs: Tensor) -> Iterator[tuple[slice, slice]]:
