@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from descriptors.pairs.portions import portions
+from descriptors.pairs.portions import rows_at_once
 from descriptors.randomness import Draws
 from descriptors.schema import HomographySettings
 
@@ -108,10 +108,11 @@ def warp(photo: Tensor, crop_to_photo: Tensor, crop_size: int) -> Tensor:
     """
     kind = photo.dtype if photo.is_floating_point() else torch.float32
     crops = torch.empty(*photo.shape[:2], crop_size, crop_size, dtype=kind, device=photo.device)
-    for rows in portions(torch.arange(len(photo), device=photo.device), photo):
-        source = photo[rows] if photo.is_floating_point() else photo[rows].float().div_(255)
-        grid = _sampling_grid(crop_to_photo[rows], crop_size, source)
-        crops[rows] = F.grid_sample(source, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    parts = (part.split(rows_at_once(photo)) for part in (photo, crop_to_photo, crops))
+    for source, to_photo, crop in zip(*parts, strict=True):
+        source = source if photo.is_floating_point() else source.float().div_(255)
+        grid = _sampling_grid(to_photo, crop_size, source)
+        crop.copy_(F.grid_sample(source, grid, mode="bilinear", padding_mode="zeros", align_corners=True))
     return crops
 
 

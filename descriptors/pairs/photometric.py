@@ -63,7 +63,7 @@ Change = Callable[[Tensor, Draws, Preset, float], Tensor]  # (R, 3, H, W), R sam
 def _change_rows(change: Change, pixels: Tensor, draws: Draws, chosen: Tensor, preset: Preset, strength: float) -> None:
     """Makes the change in place, on the rows where chosen (B,) is True."""
     for rows in portions(chosen.nonzero()[:, 0], pixels):
-        pixels[rows] = change(pixels[rows], draws.rows(rows), preset, strength)
+        pixels[rows] = change(pixels.index_select(0, rows), draws.rows(rows), preset, strength)
 
 
 def _one_of(pixels: Tensor, draws: Draws, preset: Preset, strength: float) -> Tensor:

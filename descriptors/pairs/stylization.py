@@ -100,7 +100,7 @@ class ColourTransport:
     def _restyle_rows(
         self, pixels: Tensor, inside: Tensor, plan: StylePlan, draws: Draws, rows: Tensor, cells: int
     ) -> Tensor:
-        photo, mask, draws = pixels[rows], inside[rows], draws.rows(rows)
+        photo, mask, draws = pixels.index_select(0, rows), inside.index_select(0, rows), draws.rows(rows)
         windows = soft_windows(photo, cells)
         lab = _oklab(photo)
         source = colour_statistics(lab, mask, windows)
@@ -151,8 +151,8 @@ def _thinned(images: Tensor) -> Tensor:
 
 
 def _of_partners(pixels: Tensor, inside: Tensor, partner: Tensor, cells: int) -> Statistics:
-    photo = _thinned(pixels)[partner]
-    return colour_statistics(_oklab(photo), _thinned(inside)[partner], soft_windows(photo, cells))
+    photo, mask = (_thinned(part).index_select(0, partner) for part in (pixels, inside))
+    return colour_statistics(_oklab(photo), mask, soft_windows(photo, cells))
 
 
 def _of_style_photos(photos: Tensor | None, cells: int) -> Statistics:
