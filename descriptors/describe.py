@@ -39,8 +39,9 @@ class Describer:
             raise ValueError(f"precision = '{precision}' is not known; choose one of {', '.join(PRECISIONS)}.")
         self.network: DescriptorNetwork = network.to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.card, self.precision = card, precision
-        self.device = torch.device(device)
+        self.card: dict[str, Any] = card
+        self.precision: str = precision
+        self.device: torch.device = torch.device(device)
 
     @property
     def dim(self) -> int:
