@@ -1,4 +1,5 @@
 """`python -m descriptors`."""
+# PYTHON_ARGCOMPLETE_OK: may be asked for completions, where argcomplete completes all Python commands
 
 import sys
 

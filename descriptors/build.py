@@ -18,7 +18,7 @@ from descriptors.data.photo_index import PhotoIndex, split
 from descriptors.data.sources import index_photos
 from descriptors.data.thumbnails import thumbnail
 from descriptors.distributed import is_main
-from descriptors.fine_tuning import start_from_weights
+from descriptors.fine_tuning import check_pretrained, start_from_weights
 from descriptors.losses import AveragePrecisionLoss, InfoNCELoss, TripletLoss
 from descriptors.mining import AllNegativesMiner, InBatchMiner, InPairMiner, Miner, RandomMiner, RetrievalMiner
 from descriptors.mining.global_descriptor import pretrained_encoder
@@ -81,6 +81,7 @@ def cache_dir(experiment: Experiment) -> Path:
 
 def module(experiment: Experiment, clock: PhaseClock) -> DescriptorModule:
     """Network, loss, miner and queue in their LightningModule; weights follow from seed and `network.pretrained`."""
+    check_pretrained(experiment.network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.seed)
         network = build_network(experiment.network)

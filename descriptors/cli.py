@@ -109,11 +109,20 @@ VERBS = {
         ),
         "descriptors.verbs.export",
     ),
+    "completion": Verb(
+        "print what a shell needs to complete commands when TAB is pressed",
+        ("completion bash", "completion zsh", "completion fish"),
+        "descriptors.verbs.completion",
+    ),
 }
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command; 0 when it did what was asked, 2 for bad input, 130 when it was stopped."""
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may stand where the cursor is
+        from descriptors.completing.answers import answer
+
+        answer({name: verb.says for name, verb in VERBS.items()})
     words = sys.argv[1:] if words is None else words
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text

@@ -1,7 +1,10 @@
 """Training that goes on from weights of this project instead of from random ones."""
 
 import logging
+from difflib import get_close_matches
+from pathlib import Path
 
+from descriptors import shipped
 from descriptors.checks import ConfigError
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.networks.pooled import single_scale
@@ -11,6 +14,23 @@ from descriptors.weights import load_network, weights_file
 log = logging.getLogger(__name__)
 
 OWN = ("l2net", "compact")  # networks whose `pretrained` names our weights; that of caps names an encoder
+
+
+def check_pretrained(settings: NetworkSettings) -> None:
+    """Asks no model hub for shipped weights, or for what is meant to be their name.
+
+    Raises:
+        ConfigError: the network begins with an encoder, and the name is, or nearly is, that of shipped weights.
+    """
+    if settings.name != "caps" or Path(settings.pretrained).exists():
+        return
+    for name in get_close_matches(settings.pretrained, shipped.names(), n=1, cutoff=0.8):
+        network = shipped.read_card(name)["network"]["name"]
+        raise ConfigError(
+            f"network.pretrained = '{settings.pretrained}': network.name=caps begins with an encoder of the model hub "
+            f"or of a folder; the shipped weights '{name}' are of network.name={network} (shipped are "
+            f"{', '.join(shipped.names())})."
+        )
 
 
 def start_from_weights(network: DescriptorNetwork, settings: NetworkSettings) -> None:

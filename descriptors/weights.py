@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,7 +71,7 @@ def weights_file(word: str | Path) -> Path:
         return shipped.checked_file(word)
     file = path if path.suffix in SUFFIXES else path / RUN_FILE
     if not file.is_file():
-        raise ValueError(f"{file}: there is no such weights file; {_what_there_is()}")
+        raise ValueError(f"{file}: there is no such weights file; {_meant(str(word))}{_what_there_is()}")
     return file
 
 
@@ -136,6 +137,11 @@ def _settings(path: Path, card: Mapping[str, Any]) -> NetworkSettings:
         if key != "name":
             check_value(str(path), f"network.{key}", value, fields[key])
     return cast(NetworkSettings, settings)
+
+
+def _meant(word: str) -> str:
+    close = get_close_matches(word, shipped.names(), n=1)
+    return f"did you mean '{close[0]}'? Else " if close else ""
 
 
 def _what_there_is() -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import shlex
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descriptors.cli import VERBS, main
+from descriptors import config
+from descriptors.cli import VERBS, _parser, main
 from tests.verbs.scenes import blob_image, make_photos
 
 HEAVY = {"torch", "kornia", "cv2", "matplotlib", "pytorch_lightning"}
@@ -39,12 +41,6 @@ def modules_after(*words):
     return set(result.stdout.splitlines()[-1].split())
 
 
-def parsed(module, words):
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return parser.parse_args(words)
-
-
 @pytest.mark.parametrize("name", VERBS)
 def test_every_verb_explains_itself_with_examples_that_can_be_typed(name, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -52,17 +48,29 @@ def test_every_verb_explains_itself_with_examples_that_can_be_typed(name, capsys
     assert stopped.value.code == 0
     said = capsys.readouterr().out
     assert VERBS[name].says in said
-    module = importlib.import_module(VERBS[name].module)
+    assert any(example.startswith(f"{name} ") or example == name for example in VERBS[name].examples)
     for example in VERBS[name].examples:
         assert f"  python -m descriptors {example}" in said
-        own, words = example.split()[0], example.split()[1:]
-        assert own in VERBS
-        if own == name:
-            parsed(module, words)
-    assert callable(module.run)
+
+
+EXAMPLES = [example for verb in VERBS.values() for example in verb.examples]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_of_a_help_is_understood_with_its_settings(example):
+    words = shlex.split(example)
+    arguments = _parser(words[0]).parse_args(words)
+    assert callable(arguments.run)
+    if words[0] == "train":
+        config.load(arguments.experiment, arguments.overrides)
+    if words[0] == "ablation":
+        given = [*arguments.words, *arguments.more]
+        for row in [word for word in given if "=" not in word] or ["in_batch"]:
+            config.load(row, [word for word in given if "=" in word])
 
 
 LIGHT = [["--help"], ["train", "--help"], ["train", "gd_mining", "--print-config"]]
+LIGHT += [["doctor", "--help"], ["doctor", "--data", "nowhere"], ["completion", "bash"]]
 
 
 @pytest.mark.parametrize("words", LIGHT, ids=" ".join)
@@ -149,6 +157,26 @@ def test_bad_input_is_said_in_one_sentence_and_nothing_is_written_among_the_phot
     assert error[-1].endswith((".", "?"))
     assert sentence in error[-1]
     assert sorted((folder / "photos").rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_what_a_verb_writes_where_it_is_called_is_ignored_by_git(name):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(VERBS[name].module).add_arguments(parser)
+    defaults = [action.default for action in parser._actions if "--output" in action.option_strings]
+    defaults += [action.default for action in parser._actions if "--picture" in action.option_strings]
+    for default in [path for path in defaults if path is not None]:
+        for file in BESIDE.get(str(default), [str(default)]):
+            asked = ["git", "check-ignore", "--quiet", "--no-index", file]
+            assert subprocess.run(asked, cwd=config.REPOSITORY).returncode == 0, file
+
+
+# What else is written with an output of that name; "." is that of `match`.
+BESIDE = {
+    ".": ["matches.png", "matches.csv"],
+    "comparison.html": ["comparison.html", "comparison.png"],
+    "index.csv": ["index.csv", "index.png", "index-left-out.csv"],
+}
 
 
 def test_an_unknown_verb_is_answered_with_those_there_are(capsys):

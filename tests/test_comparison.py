@@ -8,6 +8,8 @@ import pytest
 
 from descriptors.cli import main
 from descriptors.report.comparison import differences
+from descriptors.report.names import names_of
+from descriptors.report.record import read_record
 
 HEADER = "epoch,step,train/loss,validation/ap,validation/ap_low,validation/ap_high,pairs_per_second"
 
@@ -83,6 +85,43 @@ def test_what_cannot_be_compared_is_one_sentence(words, tmp_path, capsys, monkey
         run_folder(tmp_path / name, 0.7)
     assert main(["compare", *words]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+NAMED = {
+    "one of each experiment": (["in_pair/20261122-183000", "gd_mining/20261122-190000"], ["in_pair", "gd_mining"]),
+    "one day": (["a/20261122-183000", "a/20261122-190000"], ["a 18:30", "a 19:00"]),
+    "another day": (["a/20261122-183000", "a/20261123-183010"], ["a 22 Nov 18:30", "a 23 Nov 18:30"]),
+    "another year": (["a/20261122-183000", "a/20271122-183000"], ["a 2026-11-22 18:30", "a 2027-11-22 18:30"]),
+    "one minute": (["a/20261122-183000", "a/20261122-183007"], ["a 2026-11-22 18:30:00", "a 2026-11-22 18:30:07"]),
+    "one second": (["a/20261122-183000", "a/20261122-183000-2"], ["20261122-183000", "20261122-183000-2"]),
+    "three": (["a/20261122-183000", "a/20261122-190000", "b/x"], ["a 18:30", "a 19:00", "b"]),
+    "no start": (["a/seed-1", "a/seed-2"], ["seed-1", "seed-2"]),
+    "a copy": (
+        ["a/20261122-183000", "copies/a/20261122-183000"],
+        ["RUNS/a/20261122-183000", "copies/a/20261122-183000"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_runs_are_named_by_experiment_and_start_as_short_as_tells_them_apart(case, tmp_path):
+    paths, names = NAMED[case]
+    runs = []
+    for path in paths:
+        folder = run_folder(tmp_path / "RUNS" / path, 0.7)
+        (folder / "config.yaml").write_text(f"name: {folder.parent.name}\n")
+        runs.append((folder, read_record(folder)))
+    assert names_of(runs) == names
+
+
+def test_a_start_that_the_folder_does_not_say_is_taken_from_the_summary(tmp_path):
+    runs = []
+    for number in (1, 2):
+        folder = run_folder(tmp_path / f"seed-{number}", 0.7)
+        summary = json.loads((folder / "summary.json").read_text()) | {"started": f"2026-11-22T18:3{number}:00+00:00"}
+        (folder / "summary.json").write_text(json.dumps(summary))
+        runs.append((folder, read_record(folder)))
+    assert names_of(runs) == ["in_batch 18:31", "in_batch 18:32"]
 
 
 def test_differences_are_of_what_training_depends_on():

@@ -47,5 +47,13 @@ def test_weights_of_another_network_are_refused_with_the_words_that_fit(tmp_path
 
 
 def test_weights_that_are_not_there_are_refused_with_what_there_is():
-    with pytest.raises(ConfigError, match=r"network.pretrained = 'gd_minig'.*no such weights.*in_batch_full"):
+    said = r"network.pretrained = 'gd_minig'.*no such weights.*did you mean 'gd_mining'\?.*\(gd_mining, in_batch_full\)"
+    with pytest.raises(ConfigError, match=said):
         module("network.pretrained=gd_minig")
+
+
+@pytest.mark.parametrize("name", ["in_batch_full", "in_batch_ful"])
+def test_shipped_weights_are_not_sought_on_a_hub_of_encoders(name, monkeypatch):
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(ConfigError, match=r"shipped weights 'in_batch_full' are of network\.name=compact"):
+        module("network.name=caps", f"network.pretrained={name}")

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from descriptors.config import flat
 from descriptors.figures.canvas import save
 from descriptors.figures.history import compared_figure
 from descriptors.report.evaluation import MAIN_PX, evaluation_of
 from descriptors.report.findings import headline, mapping
+from descriptors.report.names import names_of
 from descriptors.report.page import environment, picture_of
 from descriptors.report.record import Record, read_record
+from descriptors.report.stopped import settings_of
 from descriptors.resuming import HARMLESS
 
 UNSAID = ("data.root", *HARMLESS)  # the data are told apart by their contents
@@ -42,14 +39,16 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     """
     if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"{len(folders)} run folder(s): name two or more different ones to compare.")
-    records = {name: read_record(folder) for name, folder in zip(_names(folders), folders, strict=True)}
+    read = [(folder, read_record(folder)) for folder in folders]
+    found = dict(zip(names_of(read), read, strict=True))
+    records = {name: record for name, (_, record) in found.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     curves = save(compared_figure({name: one.history for name, one in records.items()}), path.with_suffix(".png"))
     page = (
         environment()
         .get_template("comparison.html.jinja")
         .render(
-            runs=[_compared(name, record) for name, record in records.items()],
+            runs=[_compared(name, *run) for name, run in found.items()],
             sets=SETS,
             main_px=MAIN_PX,
             differences=differences({name: record.config for name, record in records.items()}),
@@ -64,30 +63,17 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
 
 def differences(configs: Mapping[str, str]) -> dict[str, list[str]]:
     """{key: its value in each run} of the settings that are not the same in all runs and that training depends on."""
-    settings = {name: _flat(config) for name, config in configs.items()}
+    settings = {name: settings_of(config) for name, config in configs.items()}
     keys = dict.fromkeys(key for found in settings.values() for key in found)
     rows = {key: [str(found.get(key, "not set")) for found in settings.values()] for key in keys}
     return {key: row for key, row in rows.items() if len(set(row)) > 1 and key not in UNSAID}
 
 
-def _flat(config: str) -> dict[str, Any]:
-    try:
-        return flat(OmegaConf.to_container(OmegaConf.create(config)))  # type: ignore[arg-type]
-    except (OmegaConfBaseException, YAMLError, TypeError, AttributeError):
-        return {}  # the record's defects say so
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart."""
-    parts = [folder.resolve().parts for folder in folders]
-    length = next(n for n in range(1, 1 + max(map(len, parts))) if len({part[-n:] for part in parts}) == len(parts))
-    return ["/".join(part[-length:]) for part in parts]
-
-
-def _compared(name: str, record: Record) -> Compared:
+def _compared(name: str, folder: Path, record: Record) -> Compared:
     summary = record.summary
     facts = {
         "experiment": record.settings["Experiment"],
+        "folder": str(folder),
         "steps": summary.get("steps"),
         "best step": summary.get("best_step"),
         "seed": str(summary["seed"]) if "seed" in summary else None,

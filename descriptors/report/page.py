@@ -16,6 +16,7 @@ from descriptors.figures.history import phase_times
 from descriptors.report.evaluation import evaluation_of
 from descriptors.report.findings import accuracy_rows, facts_of, headline, mapping, source_shares, untrained_values
 from descriptors.report.record import Record, read_record
+from descriptors.report.stopped import stopped_note
 
 _EMBEDDED_AS_IS_BYTES = 200_000
 CAPTIONS = {
@@ -57,11 +58,12 @@ def write_report(run_dir: Path) -> Path:
     draw_history(record.history, run_dir / "figures", untrained_values(record.summary))
     pictures = _pictures(run_dir / "figures", record.defects)
     path = run_dir / "report.html"
-    path.write_text(_render(record, pictures), encoding="utf-8", errors="backslashreplace")  # names need not be text
+    page = _render(record, pictures, stopped_note(record, run_dir))
+    path.write_text(page, encoding="utf-8", errors="backslashreplace")  # names need not be text
     return path
 
 
-def _render(record: Record, pictures: list[Picture]) -> str:
+def _render(record: Record, pictures: list[Picture], first_notes: list[str]) -> str:
     notes = record.summary.get("notes")
     return (
         environment()
@@ -71,7 +73,7 @@ def _render(record: Record, pictures: list[Picture]) -> str:
             title=str(record.summary.get("experiment") or record.settings["Experiment"] or "A run"),
             lead=_lead(record),
             dataset=mapping(record.summary.get("dataset")),
-            notes=notes if isinstance(notes, list) else [],
+            notes=first_notes + (notes if isinstance(notes, list) else []),
             headline=headline(record.summary),
             evaluation=evaluation_of(record.summary),
             accuracy=accuracy_rows(record.summary),

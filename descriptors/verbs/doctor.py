@@ -4,13 +4,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
-from descriptors.data.sources import index_photos
-from descriptors.doctor import machine, photos
 from descriptors.doctor.finding import Finding
 from descriptors.schema import DataSettings
-from descriptors.summary import FEW_PHOTOS
 
 LARGE_GPU = 40 * 2**30  # bytes from which scale=h200 fits
 
@@ -28,8 +23,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints a line a finding and what to run next; 1 if something does not work, else 0.
 
     Raises:
-        ValueError: there is no usable photo.
+        ValueError: there is no such folder, or no usable photo in it.
     """
+    _check_there(arguments.data)
+    from descriptors.data.sources import index_photos  # torch takes seconds to import
+    from descriptors.doctor import machine, photos
+
     found = list(_said(machine.findings()))
     count = 0
     if arguments.data:
@@ -41,8 +40,18 @@ def run(arguments: argparse.Namespace) -> int:
     return int(any(finding.state == "wrong" for finding in found))
 
 
+def _check_there(data: str | None) -> None:
+    """Before the machine is looked at."""
+    if data is not None and not Path(data).expanduser().exists():
+        raise ValueError(f"--data {data} does not exist; name a folder of photos, a list of their paths, or shards.")
+
+
 def next_command(data: str | None, count: int) -> str:
     """The training that fits this machine and these photos."""
+    import torch
+
+    from descriptors.summary import FEW_PHOTOS
+
     memory = [torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())]
     large = bool(memory) and min(memory) >= LARGE_GPU and count >= FEW_PHOTOS
     scale = " SCALE=h200" if large else " SCALE=paper" if memory and count >= FEW_PHOTOS else ""

@@ -5,6 +5,7 @@ import logging
 import warnings
 
 from descriptors import config
+from descriptors.going_on import command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(line)
     if outcome.stopped_at is None:
         return 0
-    where = f"resume={outcome.folder / 'checkpoints' / f'step={outcome.stopped_at:08d}.ckpt'}"
-    print(f'stopped at step {outcome.stopped_at}; go on: make train EXP={arguments.experiment} ARGS="{where}"')
+    settings = config.flat(config.to_plain(experiment))
+    go_on = command(arguments.experiment, settings, outcome.folder)
+    print(f"stopped at step {outcome.stopped_at}; go on: {go_on}")
     return 130
 
 

@@ -53,6 +53,13 @@ def test_of_photos_it_says_how_many_and_why_others_are_left_out(capsys, tmp_path
     assert last == f"next: make train EXP=gd_mining DATA={folder}"
 
 
+def test_a_missing_folder_is_said_before_the_machine_is_looked_at(capsys, monkeypatch):
+    monkeypatch.setattr(machine, "findings", lambda: pytest.fail("the machine was looked at"))
+    code, said, error = command(capsys, "doctor", "--data", "nowhere")
+    assert (code, said) == (2, [])
+    assert error == "error: --data nowhere does not exist; name a folder of photos, a list of their paths, or shards."
+
+
 def test_what_does_not_work_is_the_exit_status(capsys, monkeypatch):
     monkeypatch.setattr("PIL.features.check", lambda codec: codec != "webp")
     code, said, _ = command(capsys, "doctor")

@@ -1,0 +1,43 @@
+"""The command with which a run that was stopped goes on, in words that can be copied."""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from descriptors.schema import Experiment
+from descriptors.trust import IMPORTABLE
+
+
+def command(experiment: str, settings: Mapping[str, Any], folder: Path) -> str:
+    """By `make` where that started this process, else by this Python.
+
+    Args:
+        experiment: as `train` is asked for it.
+        settings: dotted key -> value of the run; most are taken from its checkpoint again.
+        folder: the run's.
+    """
+    words = ["resume=auto", *_said_again(settings, folder)]
+    if "MAKELEVEL" in os.environ:
+        return _by_make(experiment, words)
+    return shlex.join([_python(), "-m", "descriptors", "train", experiment, *words])
+
+
+def _said_again(settings: Mapping[str, Any], folder: Path) -> list[str]:
+    """What a checkpoint does not decide: where the run lies, if not where it is looked for; loggers; code to import."""
+    is_found = folder.resolve().parent == (Path("runs") / str(settings.get("name"))).resolve()
+    words = [] if is_found else [f"output_dir={folder}"]
+    if settings.get("logger", Experiment.logger) != Experiment.logger:
+        words.append(f"logger={settings['logger']}")
+    return [*words, *(f"{key}={settings[key]}" for key in IMPORTABLE if ":" in str(settings.get(key, "")))]
+
+
+def _python() -> str:
+    path, here = Path(sys.executable), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _by_make(experiment: str, words: Sequence[str]) -> str:
+    return f'make train EXP={shlex.quote(experiment)} ARGS="{shlex.join(words)}"'

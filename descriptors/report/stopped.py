@@ -1,0 +1,36 @@
+"""What the page of a run says that was stopped before its last step."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from descriptors.config import experiment_names, flat
+from descriptors.going_on import command
+from descriptors.report.record import Record
+
+
+def settings_of(config: str) -> dict[str, Any]:
+    """Dotted key -> value of a run's `config.yaml`; none where it cannot be read, which the record's defects say."""
+    try:
+        return flat(OmegaConf.to_container(OmegaConf.create(config)))  # type: ignore[arg-type]
+    except (OmegaConfBaseException, YAMLError, TypeError, AttributeError):
+        return {}
+
+
+def stopped_note(record: Record, run_dir: Path) -> list[str]:
+    """One sentence on where the run was stopped and how it goes on; none of a run that reached its end."""
+    settings = settings_of(record.config)
+    steps, wanted = record.summary.get("steps"), settings.get("trainer.max_steps")
+    if not isinstance(steps, int) or not isinstance(wanted, int) or steps >= wanted:
+        return []
+    checkpoint = run_dir / "checkpoints" / f"step={steps:08d}.ckpt"
+    said = f"The run was stopped at step {steps} of {wanted}."
+    name = str(settings.get("name"))
+    if name not in experiment_names():
+        return [f"{said} It goes on by the command that started it with resume={checkpoint} added."]
+    return [
+        f"{said} It goes on by: {command(name, settings, run_dir)} (or, after later runs, with resume={checkpoint})"
+    ]
