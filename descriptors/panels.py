@@ -1,4 +1,4 @@
-"""The run's pictures: drawn on rank 0 around each validation, to the run folder and to Weights & Biases."""
+"""The run's pictures: drawn on rank 0 around each validation, to the run folder and to the dashboards."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from descriptors import figures
 from descriptors.batch import Described, PairBatch
 from descriptors.data.module import PairDataModule
+from descriptors.loggers.dashboard import dashboards
 from descriptors.module import DescriptorModule
 from descriptors.telemetry import StepRecord
 
@@ -78,9 +78,8 @@ class Panels(Callback):
 
     def _publish(self, trainer: Trainer, name: str, figure: Figure) -> None:
         figures.save(figure, self.folder / f"{name}.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image(f"panels/{name}", [figures.to_array(figure)])
+        for one in dashboards(trainer.loggers):
+            one.picture(f"panels/{name}", figures.to_array(figure), max(0, trainer.global_step - 1))
 
 
 def _own(module: LightningModule) -> DescriptorModule:

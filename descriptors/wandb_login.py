@@ -7,6 +7,7 @@ from typing import Literal, cast, get_args
 Mode = Literal["online", "offline", "disabled", "shared"]
 
 MODES = ("online", "offline")  # to choose from
+FINISH_TIMEOUT_S = 600.0  # a run's end waits so long; what is not sent by then stays on the disk, for `wandb sync`
 
 
 def mode_of(asked: str | None = None) -> Mode:

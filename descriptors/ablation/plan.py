@@ -71,6 +71,6 @@ def _kept(
 def _run(row: Row, seed: int, settings: Sequence[str], output: Path) -> Run:
     """Its own words come last; those before the user's are what an ablation changes unless told otherwise."""
     folder = output / row.name / f"seed-{seed}"
-    usual = ("evaluate_at_end=false", f"wandb_group={output.absolute().name}")
+    usual = ("evaluate_at_end=false", f"wandb_group={output.absolute().name}", "wandb_tags=ablation")
     words = (*usual, *settings, f"seed={seed}", f"output_dir={folder}")
     return Run(row, seed, folder, words, config.load(row.word, words))

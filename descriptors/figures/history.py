@@ -31,6 +31,11 @@ class History:
     values: dict[str, dict[int, float]]  # {key: {step: value}}; of a step logged twice (a resumed run) the last stays
     dropped: int  # lines that were cut or broken, and left out
 
+    def rows(self) -> dict[int, dict[str, float]]:
+        """{step: {key: value}} in the order of the steps."""
+        steps = sorted({step for series in self.values.values() for step in series})
+        return {step: {key: series[step] for key, series in self.values.items() if step in series} for step in steps}
+
     def steps(self, key: str) -> list[int]:
         """The steps at which a key was logged with a finite value, in order."""
         return sorted(step for step, value in self.values.get(key, {}).items() if math.isfinite(value))

@@ -11,7 +11,7 @@ from descriptors.ablation.plan import planned
 from descriptors.ablation.progress import Progress
 from descriptors.ablation.training import _resume
 from descriptors.cli import main
-from descriptors.trainer import _names
+from descriptors.loggers.names import names_of
 from descriptors.verbs import ablation as verb
 
 DESIGN = (  # section 5
@@ -168,7 +168,9 @@ def test_the_time_to_go_is_that_of_the_rows_own_runs_or_of_all(tmp_path):
 
 def test_runs_of_a_group_are_told_apart_by_type_tag_and_name(tmp_path):
     alone = config.load("in_pair")
-    assert _names(alone, tmp_path / "20260101-120000") == {"group": "in_pair", "name": "20260101-120000"}
+    tags = ["in_pair", "laptop"]
+    expected = {"group": "in_pair", "name": "20260101-120000", "job_type": "train", "tags": tags}
+    assert names_of(alone, tmp_path / "20260101-120000") == expected
     run = planned(["in_pair"], [], [2], tmp_path / "widths").runs[0]
-    expected = {"group": "widths", "name": "in_pair/seed-2", "job_type": "in_pair", "tags": ["in_pair"]}
-    assert _names(run.experiment, run.folder) == expected
+    of_group = {"group": "widths", "name": "in_pair/seed-2", "job_type": "in_pair", "tags": [*tags, "ablation"]}
+    assert names_of(run.experiment, run.folder) == of_group

@@ -2,19 +2,17 @@
 
 import argparse
 import json
-import struct
 
 import numpy as np
 import pytest
 import skimage.data
 import wandb
-from wandb.proto import wandb_internal_pb2
 
 from descriptors.verbs.evaluate import add_arguments, run
 from descriptors.wandb_login import mode_of
 from tests.evaluation.scenes import SMALL_VIEW, write_sequence
+from tests.wandb_files import logged
 
-BLOCK = 32768  # of a .wandb file: LevelDB's log format after a header of 7 bytes
 PHOTO = skimage.data.astronaut()[:120, 100:240]
 
 
@@ -23,24 +21,6 @@ def logged_out(monkeypatch, tmp_path):
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-
-
-def records(path):
-    """The records of a .wandb file, each the parts of one protocol buffer put together."""
-    content, place, parts = path.read_bytes(), 7, []
-    while place + 7 <= len(content):
-        left = BLOCK - place % BLOCK
-        if left < 7:
-            place += left
-            continue
-        _, size, kind = struct.unpack("<IHB", content[place : place + 7])
-        parts.append(content[place + 7 : place + 7 + size])
-        place += 7 + size
-        if kind in (1, 4):  # full, last
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(b"".join(parts))
-            parts = []
-            yield record
 
 
 def test_the_run_file_has_the_rows_the_pictures_and_the_summary(logged_out, tmp_path, capfd):
@@ -67,16 +47,16 @@ def test_the_run_file_has_the_rows_the_pictures_and_the_summary(logged_out, tmp_
         assert line["mma@3_low"] == pytest.approx(row["intervals"]["mma@3"][0])
     assert {path.stem.partition("_")[0] for path in folder.rglob("*.png")} == {"best", "median", "worst", "curves"}
 
-    logged = list(records(next(folder.glob("*.wandb"))))
-    updates = [
-        item for record in logged if record.WhichOneof("record_type") == "summary" for item in record.summary.update
-    ]
-    summary = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
+    found = logged(next(folder.glob("*.wandb")))
+    summary = found.summary
     for row in rows:
         key = f"homography-folder/pairs/{row['set']}/{row['describer']}"
         assert summary[f"{key}/mma@3"] == pytest.approx(row["mma"]["3"])
         assert summary[f"{key}/homography_accuracy@5"] == row["homography_accuracy"]["5"]
-    assert {record.run.project for record in logged if record.WhichOneof("record_type") == "run"} == {"benchmarks"}
+    said = found.run
+    assert (said.project, said.run_group, said.job_type) == ("benchmarks", "homography-folder", "evaluate")
+    assert (list(said.tags), said.display_name) == (["evaluate", "pairs"], "homography-folder on pairs")
+    assert not found.used  # baselines are no weights that a training logged
 
 
 def test_it_is_offline_without_an_api_key_and_online_with_one(logged_out, monkeypatch, tmp_path):
