@@ -33,6 +33,7 @@ def schema_sections() -> frozenset[str]:
 
 
 def check_key(source: str, key: str, fields: dict[str, dataclasses.Field[Any]]) -> None:
+    """Raises ConfigError unless `key`, which `source` sets, is one of the fields; it names the nearest that is."""
     if key in fields:
         return
     below = [name for name in fields if name.startswith(key + ".")]
@@ -43,6 +44,7 @@ def check_key(source: str, key: str, fields: dict[str, dataclasses.Field[Any]]) 
 
 
 def check_value(source: str, key: str, value: Any, field: dataclasses.Field[Any]) -> None:
+    """Raises ConfigError where `value` is no choice of the field or outside of its limits."""
     limits = field.metadata
     if not limits or value is None:
         return
@@ -57,6 +59,7 @@ def check_value(source: str, key: str, value: Any, field: dataclasses.Field[Any]
 
 
 def check_together(experiment: Experiment) -> None:
+    """Raises ConfigError for values that are each possible, but not with one another."""
     pairs, data = experiment.pairs, experiment.data
     if experiment.name in ("", "..") or Path(experiment.name).name != experiment.name or "\0" in experiment.name:
         raise ConfigError(f"name = {experiment.name!r} is no folder's name, so runs/ can't hold it; leave out any '/'.")
@@ -96,5 +99,6 @@ def _check_queue(miner: MinerSettings) -> None:
 
 
 def nearest(word: str, known: list[str]) -> str:
+    """The end of a sentence on an unknown word: the known one it is most like, or all of them."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else f"; choose one of {', '.join(known)}."

@@ -1,5 +1,6 @@
 """Who started this process beside others (torchrun, srun, Lightning), whether as many as asked for, and their end."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,14 +20,17 @@ from torch import distributed as dist
 
 from descriptors.checks import ConfigError
 from descriptors.distributed import is_main
+from descriptors.stopping import Interrupted, is_behind
+from descriptors.waiting import is_unanswered, unanswered
 
+WAKE_WITH_PARENT = 1  # Linux' PR_SET_PDEATHSIG
 GRACE_S = 20.0  # in which a rank that lost another ends by itself, with a sentence
 
 Rank = subprocess.Popen[bytes]
 
 
 class LostRankError(ValueError):
-    """Another rank ended before its work was done; one sentence that says how, and the way out."""
+    """Another rank ended before its work was done, or hangs; one sentence that says so, and the way out."""
 
 
 def launcher() -> ClusterEnvironment | None:
@@ -94,7 +98,9 @@ def ending_together(trainer: Any) -> Iterator[None]:
     """No rank outlives another that fails: those that this process starts end with it, and it ends with theirs.
 
     Raises:
-        LostRankError: instead of what the library says when a message can't reach a rank that has ended.
+        LostRankError: instead of what the library says when a message can't reach a rank that has ended, or does not
+            answer.
+        Interrupted: instead of what the library says when a signal came between two of its own steps.
     """
     library: Any = subprocess_script
     library._launch_process_observer = _watch_started  # its own kills this process without a word
@@ -103,8 +109,11 @@ def ending_together(trainer: Any) -> Iterator[None]:
         yield
     except BaseException as error:
         started: list[Rank] = getattr(trainer.strategy.launcher, "procs", [])
-        lost = LostRankError(_how_it_ended(started)) if trainer.world_size > 1 and _is_of_lost_rank(error) else None
+        is_lost = trainer.world_size > 1 and _is_of_lost_rank(error)
+        lost = LostRankError(_what_became_of_it(error, started, trainer)) if is_lost else None
         _kill(started)
+        if is_behind(error):
+            raise Interrupted from error
         if lost is None:
             raise
         raise lost from error
@@ -114,7 +123,15 @@ def _is_of_lost_rank(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (isinstance(error, dist.DistError) or "gloo" in str(error))
 
 
-def _how_it_ended(started: Sequence[Rank]) -> str:
+def _what_became_of_it(error: BaseException, started: Sequence[Rank], trainer: Any) -> str:
+    ended = _how_it_ended(started)
+    if is_unanswered(error) and ended is None:
+        _wake_first()
+        return unanswered(trainer)
+    return ended or "another rank ended, or did not answer; what it said stands above. Go on with resume=auto."
+
+
+def _how_it_ended(started: Sequence[Rank]) -> str | None:
     """What became of the rank that is gone; a rank started by the first waits here for the first to end it."""
     until = time.monotonic() + GRACE_S
     while (started or not is_main()) and time.monotonic() < until:
@@ -122,12 +139,18 @@ def _how_it_ended(started: Sequence[Rank]) -> str:
             if process.poll():
                 return _ended(rank, process.returncode)
         time.sleep(0.1)
-    return "another rank ended, or did not answer; what it said stands above. Go on with resume=auto."
+    return None
 
 
 def _ended(rank: int, status: int) -> str:
     how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     return f"rank {rank} {how}; what it said, if anything, stands above. Go on with resume=auto."
+
+
+def _wake_first() -> None:
+    """Makes a first rank that was stopped go on, to find this one gone and end: nobody else would ever end it."""
+    if os.environ.get("LOCAL_RANK", "0") != "0" and launcher() is None:
+        os.kill(os.getppid(), signal.SIGCONT)
 
 
 def _kill(started: Sequence[Rank]) -> None:
@@ -161,6 +184,8 @@ def _watch_parent() -> None:
     if "LOCAL_RANK" not in os.environ or any(thread.name == "watch-parent" for thread in threading.enumerate()):
         return
     parent = os.getppid()
+    if sys.platform == "linux":  # a stopped rank could not watch
+        ctypes.CDLL(None).prctl(WAKE_WITH_PARENT, signal.SIGCONT)
 
     def watch() -> None:
         while os.getppid() == parent:

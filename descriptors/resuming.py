@@ -26,10 +26,13 @@ HARMLESS = (
     "output_dir",
     "resume",
     "logger",
+    "wandb_project",
     "wandb_group",
+    "wandb_tags",
     "name",
     "evaluate_at_end",
     "trainer.progress_bar",
+    "trainer.timeout_minutes",
     "data.workers",
     "data.cache_dir",
     "data.cache_gib",
@@ -44,6 +47,7 @@ class Resume:
     step: int
     summary: dict[str, Any]  # of the run so far
     best_step: int | None  # of the best validation so far
+    changed: bool  # settings that train something else were changed
 
 
 def resumed(experiment: Experiment, words: Sequence[str]) -> tuple[Experiment, Resume | None]:
@@ -64,12 +68,15 @@ def resumed(experiment: Experiment, words: Sequence[str]) -> tuple[Experiment, R
     said, experiment = experiment, replace(load_again(began, str(path), words), resume=str(path))
     check_said_anew(said, experiment, path)
     check_same_run(checkpoint, to_plain(experiment), path)
-    _name_changes(before, to_plain(experiment))
+    changed = changes(before, to_plain(experiment))
+    if changed:
+        log.warning("resuming with other settings than the run began with: %s", "; ".join(changed))
     log.info("going on at step %d of %d, from %s", checkpoint["global_step"], experiment.trainer.max_steps, path)
     if int(checkpoint["global_step"]) >= experiment.trainer.max_steps:
         log.warning("%s is at the last step already; trainer.max_steps=<more> would go on.", path)
     best: dict[str, Any] = next((state["best"] for state in checkpoint["callbacks"].values() if "best" in state), {})
-    return experiment, Resume(path, int(checkpoint["global_step"]), dict(checkpoint["summary"]), best.get("step"))
+    step, summary = int(checkpoint["global_step"]), dict(checkpoint["summary"])
+    return experiment, Resume(path, step, summary, best.get("step"), bool(changed))
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -149,9 +156,3 @@ def _is_of_step(path: Path, step: int) -> bool:
         return int(read_checkpoint(path)["global_step"]) == step
     except CheckpointError:
         return False
-
-
-def _name_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    changed = changes(before, now)
-    if changed:
-        log.warning("resuming with other settings than the run began with: %s", "; ".join(changed))

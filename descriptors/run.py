@@ -3,14 +3,12 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import wandb
 from pytorch_lightning import Trainer
 
 from descriptors import build
@@ -20,6 +18,7 @@ from descriptors.config import to_plain, to_yaml
 from descriptors.data.module import PairDataModule
 from descriptors.distributed import is_main
 from descriptors.launching import SameStart, ending_together
+from descriptors.loggers import check_loggers, concluded, ended, loggers_of
 from descriptors.module import DescriptorModule
 from descriptors.out_of_memory import out_of_memory_said
 from descriptors.report import write_report
@@ -68,6 +67,7 @@ def train(experiment: Experiment, words: Sequence[str] = ()) -> Outcome:
 def _train(experiment: Experiment, words: Sequence[str], stop: StopRequest) -> Outcome:
     experiment, resume = resumed(experiment, words)
     check_machine(experiment)
+    check_loggers(experiment)
     folder = _folder(experiment, resume)
     clock = PhaseClock()
     module = build.module(experiment, clock)
@@ -77,26 +77,16 @@ def _train(experiment: Experiment, words: Sequence[str], stop: StopRequest) -> O
         check_same_photos(resume, data.content_hash(), len(data.index))
     if is_main():
         _start_folder(experiment, folder, resume)
-    trainer = build_trainer(experiment, folder, clock, resume.step if resume else 0, stop)
+    trainer = build_trainer(experiment, folder, clock, loggers_of(experiment, folder, resume), stop)
     same = SameStart(data.content_hash(), len(data.index), resume.step if resume else 0)
     trainer.callbacks.insert(0, same)  # type: ignore[attr-defined]
     module.summary = resume.summary if resume else start_summary(experiment, data, module)
-    with ending_together(trainer), _wandb_finished():
+    with ending_together(trainer), ended(trainer.loggers):
         if resume is None:
             trainer.validate(module, datamodule=data, verbose=False)
             module.summary["untrained"] = figures_of(module.validated)
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
         return _finish(experiment, folder, trainer, module)
-
-
-@contextmanager
-def _wandb_finished() -> Iterator[None]:
-    """Without it the process's next training would go on in this run."""
-    try:
-        yield
-    finally:
-        if wandb.run is not None:
-            wandb.finish()
 
 
 def _folder(experiment: Experiment, resume: Resume | None) -> Path:
@@ -155,7 +145,8 @@ def _finish(experiment: Experiment, folder: Path, trainer: Trainer, module: Desc
     stopped = next(callback.stopped_at for callback in checkpoints if isinstance(callback, Checkpoints))
     if experiment.evaluate_at_end and stopped is None and best.is_file():
         summary["bundled_evaluation"] = _evaluated(folder, str(trainer.strategy.root_device))
-        write_summary(folder, summary)
+    summary["counts"] |= concluded(trainer.loggers, folder, summary)
+    write_summary(folder, summary)
     return Outcome(folder, stopped, _lines(summary, folder, write_report(folder)))
 
 

@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from descriptors.checkpoints import BEST, AtomicCheckpointIO, CheckpointError
 from descriptors.distributed import mean_over_ranks, world_size
+from descriptors.loggers.dashboard import Dashboard
 from descriptors.metrics_file import MetricsFile
 from descriptors.stopping import StopRequest
 
@@ -119,7 +120,7 @@ class Checkpoints(Checkpoint):
 def _close_metrics(trainer: Trainer) -> None:
     """When it stops, Lightning logs the last step whether that is due or not; a run never stopped has no such line."""
     for logger in trainer.loggers:
-        if isinstance(logger, MetricsFile):
+        if isinstance(logger, MetricsFile | Dashboard):
             logger.is_closed = True
 
 

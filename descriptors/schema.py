@@ -65,6 +65,8 @@ class KeypointSettings:
 
 @dataclass
 class PairSettings:
+    """What a training pair is made of: two crops of a photo, their changes and their keypoints."""
+
     crop_size: int = option(256, minimum=32, maximum=4096)
     homography: HomographySettings = field(default_factory=HomographySettings)
     photometric: PhotometricSettings = field(default_factory=PhotometricSettings)
@@ -74,6 +76,8 @@ class PairSettings:
 
 @dataclass
 class DataSettings:
+    """Which photos, how many at once, and where they are kept."""
+
     root: str | None = None  # a folder of photos or of .tar shards, or a text file of paths; without it, bundled photos
     photo_size: int = option(384, minimum=32, maximum=8192)  # side of the square the workers hand over
     batch_size: int = option(16, minimum=1)  # photos a step on each rank
@@ -87,6 +91,8 @@ class DataSettings:
 
 @dataclass
 class NetworkSettings:
+    """The network; also what a class of your own, `package.module:Class`, is called with."""
+
     name: str = option("caps", ("caps", "l2net", "compact"), importable=True)
     encoder: str = option("resnet50", ("resnet18", "resnet34", "resnet50"))  # of caps
     # Of caps a hub name, e.g. microsoft/resnet-50 (the reference's start); of compact and l2net weights of this
@@ -102,6 +108,8 @@ class NetworkSettings:
 
 @dataclass
 class LossSettings:
+    """The loss; also what a class of your own is called with."""
+
     name: str = option("average_precision", ("average_precision", "triplet", "info_nce"), importable=True)
     bins: int = option(20, minimum=2, maximum=1000)
     margin: float = option(1.0, minimum=0, maximum=4)
@@ -110,6 +118,8 @@ class LossSettings:
 
 @dataclass
 class MinerSettings:
+    """Which negatives an anchor gets; also what a class of your own is called with."""
+
     name: str = option("in_batch", ("in_pair", "in_batch", "random", "all", "retrieval"), importable=True)
     top_k: int = option(20, minimum=1)
     radius_px: float = option(0.0, minimum=0)  # in_pair: own-crop candidates closer than this are left out
@@ -125,6 +135,8 @@ class MinerSettings:
 
 @dataclass
 class OptimizerSettings:
+    """The optimiser, and how its learning rate goes with the steps."""
+
     name: str = option("adam", ("adam", "adamw"))
     learning_rate: float = option(1e-4, minimum=0, maximum=10)
     weight_decay: float = option(0.0, minimum=0, maximum=10)
@@ -136,6 +148,8 @@ class OptimizerSettings:
 
 @dataclass
 class ValidationSettings:
+    """How often the network is measured on held-out photos, and on how much."""
+
     every_steps: int = option(1000, minimum=1)
     pairs: int = option(64, minimum=2)  # fixed pairs of held-out photos
     gallery: int = option(16, minimum=0)  # fixed crops whose keypoints are everybody's extra negatives
@@ -143,11 +157,14 @@ class ValidationSettings:
 
 @dataclass
 class TrainerSettings:
+    """How long, on which devices, in which precision."""
+
     max_steps: int = option(220_000, minimum=1)
     accelerator: str = option("auto", ("auto", "cpu", "gpu"))
     devices: str = "auto"  # a number, or auto
     strategy: str = "auto"  # auto, ddp, or another Lightning strategy by name
     num_nodes: int = option(1, minimum=1)
+    timeout_minutes: float = option(10.0, minimum=0.1)  # a rank that hangs for longer ends the run on all of them
     precision: str = option("32", ("32", "16", "bf16"))
     accumulate: int = option(1, minimum=1)  # batches a step; each is mined by itself, and all anchors weigh alike
     compile: bool = False  # torch.compile of the network; needs a C++ compiler
@@ -159,6 +176,8 @@ class TrainerSettings:
 
 @dataclass
 class CheckpointSettings:
+    """How often the state of a run is saved, and how many of the saved are kept."""
+
     every_steps: int = option(5000, minimum=1)
     keep: int = option(3, minimum=1)  # the newest, beside the best
 
@@ -172,8 +191,10 @@ class Experiment:
     seed: int = option(1984, minimum=0)
     output_dir: str | None = None  # the run folder itself; without it runs/<experiment>/<start time>
     resume: str | None = None  # a checkpoint's path, or auto: the newest of this experiment
-    logger: str = option("wandb", ("none", "csv", "wandb"))
+    logger: str = option("wandb", ("none", "csv", "wandb", "tensorboard", "wandb,tensorboard"))  # metrics.csv is always
+    wandb_project: str | None = None  # without it WANDB_PROJECT, else descriptors
     wandb_group: str | None = None  # of runs that belong together, as an ablation's; without it the experiment's name
+    wandb_tags: str | None = None  # words between commas, beside the names of experiment and scale
     evaluate_at_end: bool = True  # the exported weights beside RootSIFT on bundled pairs; about ten seconds
     data: DataSettings = field(default_factory=DataSettings)
     pairs: PairSettings = field(default_factory=PairSettings)

@@ -1,5 +1,6 @@
 """How a run is told to stop: what SIGINT, SIGTERM and SIGUSR1 (SLURM's `--signal=USR1@120`) do, by how far it is."""
 
+import multiprocessing
 import os
 import signal
 from types import FrameType, TracebackType
@@ -61,8 +62,27 @@ class StopRequest:
             raise self._raises
 
 
+def is_behind(error: BaseException) -> bool:
+    """Whether a request to stop led to this error, in a library that was cleaning up after it."""
+    seen: set[int] = set()
+    cause = error.__context__
+    while cause is not None and id(cause) not in seen:
+        if isinstance(cause, Interrupted | KeyboardInterrupt):
+            return True
+        seen.add(id(cause))
+        cause = cause.__context__
+    return False
+
+
 def heed_no_signal(worker: int) -> None:
-    """For a DataLoader's worker: who signals all processes means the run, which needs the worker to end its step."""
+    """For a DataLoader's worker: who signals all processes means the run, which needs the worker to end its step.
+
+    A worker whose run was killed while it started ends here: PyTorch's own watch would take whoever adopted it for the
+    run, and it would wait for ever.
+    """
+    run = multiprocessing.parent_process()
+    if run is not None and run.pid != os.getppid():
+        os._exit(1)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

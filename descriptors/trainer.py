@@ -1,15 +1,12 @@
-"""The Lightning Trainer of an experiment: devices, precision, loggers, checkpoints."""
+"""The Lightning Trainer of an experiment: devices, precision, callbacks, checkpoints."""
 
 import logging
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger
 
 from descriptors.callbacks import ProgressLines, Throughput, ValidateAtEnd
 from descriptors.checkpoints import AtomicCheckpointIO
@@ -17,29 +14,31 @@ from descriptors.checks import ConfigError
 from descriptors.clock import PhaseClock
 from descriptors.communication import Communication
 from descriptors.compiling import CompiledNetwork, check_compiler
-from descriptors.config import to_plain
-from descriptors.distributed import is_main
 from descriptors.launching import check_started, launcher
-from descriptors.metrics_file import MetricsFile
+from descriptors.loggers import ShowStart
 from descriptors.panels import Panels
+from descriptors.progress import TrainingBar
 from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
 from descriptors.stopping import StopRequest, leave_signals_alone
-from descriptors.wandb_login import mode_of
+from descriptors.terminal import is_drawn_on
+from descriptors.waiting import strategy_of
 
 log = logging.getLogger(__name__)
 
 PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 
 
-def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reached: int, stop: StopRequest) -> Trainer:
-    """The Trainer, its loggers and callbacks.
+def build_trainer(
+    experiment: Experiment, folder: Path, clock: PhaseClock, loggers: list[Logger], stop: StopRequest
+) -> Trainer:
+    """The Trainer and its callbacks.
 
     Args:
         experiment: the run.
         folder: the run folder.
         clock: shared with module and data module.
-        reached: the step that a resumed run goes on from; 0 for a fresh one.
+        loggers: where its numbers go, as `loggers_of` gives them.
         stop: what the signals ask for.
     """
     settings = experiment.trainer
@@ -51,7 +50,7 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
         accelerator=accelerator(experiment),
         devices=devices(experiment),
         num_nodes=settings.num_nodes,
-        strategy=settings.strategy,
+        strategy=strategy_of(settings.strategy, settings.num_nodes, devices(experiment), settings.timeout_minutes),
         precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
         max_steps=settings.max_steps,
         accumulate_grad_batches=settings.accumulate,
@@ -62,9 +61,9 @@ def build_trainer(experiment: Experiment, folder: Path, clock: PhaseClock, reach
         log_every_n_steps=min(settings.log_every_steps, settings.max_steps),
         use_distributed_sampler=False,
         deterministic="warn" if settings.deterministic and cuda else settings.deterministic,
-        enable_progress_bar=_has_bar(experiment),
+        enable_progress_bar=False,  # the bar is one of the callbacks
         enable_model_summary=False,
-        logger=_loggers(experiment, folder, reached),
+        logger=loggers,
         callbacks=_callbacks(experiment, folder, clock, every, checkpoints),
         plugins=[writer] if started_by is None else [writer, started_by],
         default_root_dir=folder,
@@ -131,48 +130,13 @@ def _callbacks(
         Throughput(clock, pairs),
         ValidateAtEnd(),
         ProgressLines(),
+        ShowStart(experiment),
         checkpoints,
     ]
     if ranks(experiment) > 1:
         callbacks.append(Communication())
     if experiment.trainer.compile:
         callbacks.append(CompiledNetwork())
-    if _has_bar(experiment):
-        callbacks.append(TQDMProgressBar(refresh_rate=max(1, min(10, experiment.trainer.log_every_steps))))
+    if experiment.trainer.progress_bar and is_drawn_on():
+        callbacks.append(TrainingBar(every))
     return callbacks
-
-
-def _has_bar(experiment: Experiment) -> bool:
-    return experiment.trainer.progress_bar and sys.stderr.isatty()
-
-
-def _loggers(experiment: Experiment, folder: Path, reached: int) -> list[Logger]:
-    """`metrics.csv` in the run folder always, since the report is drawn from it, and Weights & Biases if asked for."""
-    loggers: list[Logger] = [MetricsFile(folder, reached)]
-    if experiment.logger == "wandb":
-        loggers.append(_wandb_logger(experiment, folder))
-    return loggers
-
-
-def _wandb_logger(experiment: Experiment, folder: Path) -> WandbLogger:
-    if is_main():
-        folder.mkdir(parents=True, exist_ok=True)
-    mode = mode_of()
-    log.info("Weights & Biases: %s, files in %s", mode, folder / "wandb")
-    logger = WandbLogger(
-        project="descriptors",
-        **_names(experiment, folder),
-        save_dir=folder,
-        mode=mode,
-        config=to_plain(experiment),
-    )
-    logger._wandb_init.pop("anonymous", None)  # Lightning names it even unset, and wandb warns of whoever names it
-    return logger
-
-
-def _names(experiment: Experiment, folder: Path) -> dict[str, Any]:
-    """What Weights & Biases calls a run: of a group that is asked for, experiments are told apart by type and tag."""
-    if experiment.wandb_group is None:
-        return {"group": experiment.name, "name": folder.name}
-    row = {"job_type": experiment.name, "tags": [experiment.name]}
-    return {"group": experiment.wandb_group, "name": f"{experiment.name}/{folder.name}", **row}

@@ -24,6 +24,7 @@ class Seen(NamedTuple):
 
     @property
     def size(self) -> tuple[int, int]:
+        """Height and width, px."""
         return self.height, self.width
 
 

@@ -58,9 +58,11 @@ class DescriptorQueue:
         self._pushed += 1
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
         return {"pushed": self._pushed, "kept": dict(self._kept)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave."""
         self._pushed, self._kept = int(state_dict["pushed"]), dict(state_dict["kept"])
 
     def _make_room(self, positives: Described) -> None:

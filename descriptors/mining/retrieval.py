@@ -68,6 +68,7 @@ class RetrievalMiner(InBatchMiner):
         self.cache_dir = cache_dir
         self.left_out = 0
         self.refreshed_at_step = -1
+        self.table_file: Path | None = None  # where the last table was read from or written to, if it was
         self._table = torch.empty(0, neighbours, dtype=torch.int64)
         self._place = torch.empty(0, dtype=torch.int64)  # (photos,) equal numbers may show one place
         self._restored: Tensor | None = None
@@ -132,6 +133,7 @@ class RetrievalMiner(InBatchMiner):
         encoder: Any = module.network if self.encoder is None else self.encoder.to(module.device)
         folder = self.cache_dir if keep else None  # a network half trained is never met again
         path = folder and folder / f"neighbours-{self._key(source, encoder)}.pt"
+        self.table_file = path
         stored = read_table(path, *source.neighbours.shape) if path else None
         if world_size() > 1:  # all ranks must take the same branch: the building gathers
             stored = stored if bool(gather(torch.tensor([stored is not None], device=module.device)).all()) else None

@@ -16,20 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 
 import descriptors.data.module
 import descriptors.run
 from descriptors import build, metrics_file, panels
 from descriptors.cli import main
+from descriptors.data.sampling import TrainingSampler
 from descriptors.mining import RetrievalMiner
 from descriptors.module import DescriptorModule
 from descriptors.saving import Checkpoints
 
 FAULT = "FAULT"
+PICTURES = "PICTURES"  # in the environment: the run keeps its pictures and its report
 EPOCH_STEPS = 5  # so that a short run meets the end of epochs, and with it new neighbours
 
 POINTS: dict[str, tuple[Any, str]] = {
     "set-up": (build, "photo_index"),
+    "first batch": (TrainingSampler, "batch"),
     "step": (DescriptorModule, "training_step"),
     "optimizer": (DescriptorModule, "on_before_optimizer_step"),
     "validation": (DescriptorModule, "validation_step"),
@@ -38,6 +42,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "metrics": (metrics_file.MetricsFile, "log_metrics"),
     "rename": (Path, "replace"),
     "prune": (Path, "unlink"),
+    "teardown": (Trainer, "_teardown"),
 }
 HALVES = ("half a checkpoint", "half a line")
 
@@ -75,11 +80,15 @@ Put = Callable[[Any, str, Any], None]  # setattr, or a test's monkeypatch.setatt
 
 def shorten(put: Put = setattr) -> None:
     """Makes the epochs short and leaves the pictures out, which take nine tenths of so short a run."""
-    put(descriptors.data.module, "LEAST_EPOCH_STEPS", EPOCH_STEPS)
+    shorten_epochs(put)
     put(panels.Panels, "on_train_batch_start", lambda *args: None)
     put(panels.figures, "matches_figure", lambda *args: None)
     put(panels.Panels, "_publish", lambda *args: None)
     put(descriptors.run, "write_report", lambda folder: folder / "report.html")
+
+
+def shorten_epochs(put: Put = setattr) -> None:
+    put(descriptors.data.module, "LEAST_EPOCH_STEPS", EPOCH_STEPS)
 
 
 def install(fault: Fault, put: Put = setattr, happen: Callable[[], None] | None = None) -> None:
@@ -100,7 +109,10 @@ def install(fault: Fault, put: Put = setattr, happen: Callable[[], None] | None 
 
 def install_given(environment: Mapping[str, str]) -> None:
     """What the environment asks for."""
-    shorten()
+    if PICTURES in environment:
+        shorten_epochs()
+    else:
+        shorten()
     if FAULT in environment:
         install(Fault(**json.loads(environment[FAULT])))
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +22,8 @@ class Forks:
         environment = {name: value for name, value in os.environ.items() if name not in LAUNCHERS}
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
         command = [sys.executable, "-m", "tests.robustness.forks"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.parent = subprocess.Popen(command, **pipes, text=True, env=environment, cwd=REPOSITORY)  # type: ignore[call-overload]
+        shown = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment, "cwd": REPOSITORY}
+        self.parent = subprocess.Popen(command, **shown, text=True, start_new_session=True)  # type: ignore[call-overload] # Ctrl-C is for whoever started it
         return self
 
     def __exit__(
@@ -69,6 +70,7 @@ def _become(words: list[str], output: str, environment: dict[str, str]) -> int:
         os.dup2(file, number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ |= environment
+    tempfile.tempdir = None  # the environment may name another
     os.setpgid(0, 0)
     status = 1
     try:

@@ -1,12 +1,16 @@
 """A signal at any moment saves the step and leaves with status 130; the resumed run is the one never stopped."""
 
+import multiprocessing
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
 from descriptors.cli import main
 from descriptors.mining import InBatchMiner
+from descriptors.stopping import heed_no_signal
 from tests.robustness.faults import FAULT, Fault, install, shorten
 from tests.robustness.forks import Forks
 from tests.robustness.record import record
@@ -61,6 +65,21 @@ def test_a_signal_before_training_leaves_at_once_and_the_run_starts_fresh(photo_
     record("signals", tried=len(BEFORE_TRAINING), survived=len(BEFORE_TRAINING))
 
 
+@pytest.mark.parametrize(
+    ("fault", "reached"),
+    [(Fault("SIGTERM", "first batch"), 0), (Fault("SIGTERM", "teardown", 1), 0), (Fault("SIGTERM", "teardown", 2), 2)],
+    ids=lambda value: f"{value.point} {value.count}" if isinstance(value, Fault) else "",
+)
+def test_a_signal_at_which_a_library_stumbles_is_still_obeyed(fault, reached, photo_folder, tmp_path, capsys):
+    given = words(photo_folder, tmp_path / "run", "resume=auto", "trainer.max_steps=2", "data.workers=1")
+    assert stopped(fault, given) == STOPPED
+    assert "go on with resume=auto" in capsys.readouterr().err.splitlines()[-1]
+    assert reached_in(tmp_path / "run") == reached
+    assert stopped(None, given) == 0
+    assert reached_in(tmp_path / "run") == 2
+    record("signals", tried=1, survived=1)
+
+
 def test_a_second_interrupt_ends_the_run_at_once(photo_folder, tmp_path, capsys):
     given = words(photo_folder, tmp_path / "run", "resume=auto")
     assert stopped(Fault("SIGINT twice", "step", 5), given) == STOPPED
@@ -110,6 +129,43 @@ def test_a_signal_to_all_processes_of_a_run_stops_it_although_its_workers_get_it
         assert forks.run(never_stopped, tmp_path / "log") == 0
     check_same(kept_of(tmp_path / "whole"), kept_of(tmp_path / "run"))
     record("signals", tried=len(moments), survived=len(moments))
+
+
+def late_worker(folder):
+    """A worker that gets to its start when its run is gone."""
+    (folder / "pid").write_text(str(os.getpid()))
+    run = os.getppid()
+    while os.getppid() == run:
+        time.sleep(0.01)
+    heed_no_signal(0)
+    (folder / "went on").touch()
+
+
+def run_that_is_killed(folder):
+    multiprocessing.get_context("fork").Process(target=late_worker, args=(folder,)).start()
+    while not (folder / "pid").is_file() or not (folder / "pid").read_text():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_whose_run_was_killed_while_it_started_ends(tmp_path):
+    run = multiprocessing.get_context("fork").Process(target=run_that_is_killed, args=(tmp_path,))
+    run.start()
+    run.join(60)
+    assert run.exitcode == -signal.SIGKILL
+    worker, until = int((tmp_path / "pid").read_text()), time.monotonic() + 30
+    while is_running(worker) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(worker)
+    assert not (tmp_path / "went on").exists()
+    record("kills", tried=1, survived=1)
+
+
+def is_running(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 class Stubborn(InBatchMiner):
