@@ -24,7 +24,9 @@ def by_hand(monkeypatch):
     monkeypatch.delenv("MAKELEVEL", raising=False)
 
 
-@pytest.mark.parametrize("where", ["runs/gd_mining/20261122-183000", "else where/run"])
+@pytest.mark.parametrize(
+    "where", ["runs/gd_mining/20261122-183000", pytest.param("else where/run", marks=pytest.mark.slow)]
+)
 def test_the_words_that_a_stopped_run_prints_take_it_to_its_end(where, photo_folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "experiments").symlink_to(config.REPOSITORY / "experiments")
     monkeypatch.chdir(tmp_path)

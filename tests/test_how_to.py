@@ -58,7 +58,6 @@ LEAVES = {  # what a page's commands say, and what they leave behind
     "speed_and_memory": (["matches"], ["runs/fast/summary.json", "runs/small/summary.json", "fast.h5"]),
     "reproduce_the_table": (["rootsift-upright"], ["results/bundled.csv", "runs/ablation-small"]),
 }
-FAST = ("own_photos",)
 SLURM = {"--signal"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -196,10 +195,9 @@ def typed(block, folder, tools):
     return ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in LEAVES]
-)
+@pytest.mark.parametrize("name", LEAVES)
 def test_the_commands_of_a_page_run_in_order_and_leave_what_they_promise(name, desk):
     said = run(FOLDER / f"{name}.md", desk)
     words, files = LEAVES[name]

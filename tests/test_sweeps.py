@@ -53,6 +53,7 @@ def test_what_sweeps_look_at_stays_a_number_in_the_summary():
     assert METRIC not in METRICS
 
 
+@pytest.mark.slow
 def test_a_trial_as_an_agent_starts_it_is_a_run_of_the_sweep(tmp_path, photo_folder):
     sweep = yaml.safe_load(SWEEPS[0].read_text())
     values = {key: ends(parameter)[0] for key, parameter in sweep["parameters"].items()}

@@ -121,9 +121,11 @@ class Round:
         with watching.Memory(ranks) as memory:
             for timer in timers:
                 timer.start()
-            statuses = [self.forks.wait(rank) for rank in ranks]
-            for timer in timers:
-                timer.cancel()
+            try:
+                statuses = [self.forks.wait(rank) for rank in ranks]
+            finally:
+                for timer in timers:  # also after Ctrl-C: a number may be another process's by then
+                    timer.cancel()
         self._note(memory.samples, logs[0].read_text(errors="replace"), reached, kill)
         left = watching.gone(ranks, LEAVING_S)
         assert not left, f"processes that are left {LEAVING_S} s after the end: {left}"
