@@ -280,3 +280,11 @@ def test_a_missing_folder_or_config_is_an_error_that_names_it(tmp_path):
         write_report(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"holds no config\.yaml"):
         write_report(tmp_path)
+
+
+def test_of_a_folder_of_runs_the_error_names_the_runs(tmp_path):
+    for name in ("20261122-183000", "20261122-190000"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("name: x\n")
+    with pytest.raises(ValueError, match=r"name one of the runs in it: 20261122-183000, 20261122-190000\."):
+        write_report(tmp_path)

@@ -53,7 +53,9 @@ def _read_config(run_dir: Path) -> str:
         raise ValueError(f"There is no run folder '{run_dir}'; name a folder that `train` wrote.")
     path = run_dir / "config.yaml"
     if not path.is_file():
-        raise ValueError(f"'{run_dir}' holds no config.yaml, so it is no run folder; name a folder that `train` wrote.")
+        inside = sorted(child.parent.name for child in run_dir.glob("*/config.yaml"))
+        runs = f"one of the runs in it: {', '.join(inside)}" if inside else "a folder that `train` wrote"
+        raise ValueError(f"'{run_dir}' holds no config.yaml, so it is no run folder; name {runs}.")
     return path.read_text(encoding="utf-8", errors="replace")
 
 
