@@ -245,6 +245,7 @@ def test_a_run_that_goes_on_elsewhere_or_otherwise_is_another_run(offline, photo
     assert [[row[STEP] for row in part.rows] for part in parts(elsewhere)] == [[2, 3], [2, 3]]
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_process_are_two_offline_runs_without_a_warning(offline, photo_folder, capfd, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     for name in ("first", "second"):

@@ -86,6 +86,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_curves_of_metrics_csv(tmp_path,
     check_curves(trained(tmp_path / "run", photo_folder, "resume=auto"))
 
 
+@pytest.mark.slow
 def test_after_a_kill_steps_that_come_again_are_shown_once(tmp_path, photo_folder, monkeypatch):
     shorten(monkeypatch.setattr)
     run = trained(tmp_path / "run", photo_folder, "trainer.max_steps=4")
