@@ -59,6 +59,7 @@ def test_curves_are_measured_over_the_anchors_the_pool_and_the_photos():
     assert "from 1200 keypoints" in row.name
 
 
+@pytest.mark.slow
 def test_a_rank_receives_the_message_of_every_other_one():
     cost = ranks.cost_of(2, 2, 10, rounds=1)
     assert cost["bytes"] == 20 * (128 * 4 + 8 + 8 + 2 * 4 + 1)  # descriptor, image, keypoint, xy, valid of 20 keypoints

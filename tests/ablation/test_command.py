@@ -152,6 +152,7 @@ def check_files(found, output, said):
     assert cv2.imread(str(output / "ablation.png")).std() > 0
 
 
+@pytest.mark.slow
 def test_one_seed_on_bundled_photographs_says_what_its_intervals_leave_out(tmp_path, photo_folder, capsys, monkeypatch):
     monkeypatch.setattr(training.subprocess, "Popen", InThisProcess)
     command = words(photo_folder, tmp_path / "out", "in_pair", "--seeds", "5")

@@ -40,7 +40,9 @@ def test_only_files_that_name_a_process_of_the_round_are_its_own():
 
 
 def test_a_process_that_is_gone_takes_no_memory():
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    waiting = [sys.executable, "-c", "print(flush=True); input()"]
+    process = subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()  # before, it may not be Python yet
     assert share_mb(process.pid) > 1
     process.communicate(b"\n")
     assert share_mb(process.pid) == 0
