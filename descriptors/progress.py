@@ -44,7 +44,7 @@ class TrainingBar(Callback):
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Photos may be compared before the first step; which step that will be, Lightning does not know yet."""
-        self._start(trainer, "starting", trainer.max_steps, 0, "")
+        self._start(trainer, "starting", trainer.max_steps)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._ended_at.append(time.perf_counter())
@@ -65,7 +65,7 @@ class TrainingBar(Callback):
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.state.fn != "fit":
-            self._start(trainer, "validating before training", _batches(trainer), 0, "")
+            self._start(trainer, "validating before training", _batches(trainer))
 
     def on_validation_batch_end(
         self,
@@ -95,7 +95,7 @@ class TrainingBar(Callback):
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         self._stop()
 
-    def _start(self, trainer: Trainer, what: str, total: int, done: int, says: str) -> None:
+    def _start(self, trainer: Trainer, what: str, total: int) -> None:
         if not trainer.is_global_zero:
             return
         console = self._console or Console(file=sys.stderr)  # this one, not what stands there later
@@ -114,7 +114,7 @@ class TrainingBar(Callback):
             redirect_stderr=False,
             expand=True,
         )
-        self._task = self._bar.add_task(what, total=total, completed=done, says=says)
+        self._task = self._bar.add_task(what, total=total, says="")
         self._above = lines_above(console)
         self._bar.start()
         console.show_cursor(True)  # a run that is killed would leave the shell without one

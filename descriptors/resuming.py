@@ -11,6 +11,7 @@ from descriptors.checkpoints import (
     BEST,
     CheckpointError,
     check_same_run,
+    checkpoint_name,
     newest_checkpoint,
     read_checkpoint,
     replaced,
@@ -101,11 +102,11 @@ def carry_over(resume: Resume, folder: Path) -> None:
     before, here = resume.path.parent, folder / "checkpoints"
     here.mkdir(parents=True, exist_ok=True)
     _copy(before.parent / "metrics.csv", folder / "metrics.csv")
-    _copy(resume.path, here / f"step={resume.step:08d}.ckpt")
+    _copy(resume.path, here / checkpoint_name(resume.step))
     _set_aside(here, resume.step)
     if resume.best_step is None:
         return
-    for path in (before / BEST, before / f"step={resume.best_step:08d}.ckpt", resume.path):
+    for path in (before / BEST, before / checkpoint_name(resume.best_step), resume.path):
         if _is_of_step(path, resume.best_step):
             if path != before / BEST or before.resolve() != here.resolve():
                 _replace(path, here / BEST)

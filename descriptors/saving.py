@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from descriptors.checkpoints import BEST, AtomicCheckpointIO, CheckpointError
+from descriptors.checkpoints import BEST, AtomicCheckpointIO, CheckpointError, checkpoint_name
 from descriptors.distributed import mean_over_ranks, world_size
 from descriptors.loggers.dashboard import Dashboard
 from descriptors.metrics_file import MetricsFile
@@ -94,7 +94,7 @@ class Checkpoints(Checkpoint):
             trainer.should_stop = True
 
     def _save(self, trainer: Trainer) -> None:
-        name = f"step={trainer.global_step:08d}.ckpt"
+        name = checkpoint_name(trainer.global_step)
         kept = [*(other for other in self._saved if other != name), name]
         self._saved, old = kept[-self.keep :], kept[: -self.keep]
         self._write(trainer, name)

@@ -13,6 +13,7 @@ from typing import Any
 import wandb
 
 from descriptors.data.photo_index import PhotoIndex
+from descriptors.loggers.names import LOGGED_BY
 from descriptors.report.findings import mapping
 from descriptors.weights import read_weights, weights_file
 
@@ -21,7 +22,6 @@ log = logging.getLogger(__name__)
 REFERENCES = 10_000  # at most; of more files the artifact says only how many there are
 COUNTS = ("source", "content", "photos", "train", "held_out", "scenes", "duplicates")
 CARD = ("experiment", "seed", "parameters", "trained", "untrained", "best_step", "dataset")
-LOGGED_BY = "wandb"  # key of the summary, so of the card: which run logged the weights
 
 
 def dataset_artifact(root: str | None, index: PhotoIndex, dataset: Mapping[str, Any]) -> wandb.Artifact:

@@ -12,7 +12,7 @@ from descriptors.checks import ConfigError
 from descriptors.config import to_plain
 from descriptors.distributed import is_main
 from descriptors.figures import read_history
-from descriptors.loggers.names import names_of
+from descriptors.loggers.names import LOGGED_BY, names_of
 from descriptors.metrics_file import MetricsFile
 from descriptors.resuming import Resume
 from descriptors.schema import Experiment
@@ -57,7 +57,7 @@ def going_on(resume: Resume, folder: Path) -> str | None:
     A run that goes on elsewhere is another one, and so is one with other settings after a step that is trained again:
     of a run of Weights & Biases no step can be taken back.
     """
-    known = resume.summary.get("wandb")
+    known = resume.summary.get(LOGGED_BY)
     if known is None or resume.path.absolute().parent.parent != folder.absolute():
         return None
     file = folder / METRICS

@@ -7,6 +7,7 @@ from typing import Any
 from descriptors.schema import Experiment
 
 TAG_CHARACTERS = 64
+LOGGED_BY = "wandb"  # key of the summary, so of the weights' card: which run of Weights & Biases has the training
 TRAIN, EVALUATE = "train", "evaluate"  # types of jobs
 
 

@@ -14,7 +14,6 @@ from pytorch_lightning.loggers import Logger
 from descriptors.figures import read_history
 from descriptors.figures.canvas import Image
 from descriptors.loggers.artifacts import (
-    LOGGED_BY,
     dataset_artifact,
     table_artifact,
     use,
@@ -23,6 +22,7 @@ from descriptors.loggers.artifacts import (
 )
 from descriptors.loggers.axes import STEP, define_axes
 from descriptors.loggers.dashboard import Dashboard, Start
+from descriptors.loggers.names import LOGGED_BY
 from descriptors.loggers.result import MAIN_PX, bundled_rows, result_of
 from descriptors.loggers.wandb_files import last_step
 from descriptors.wandb_login import FINISH_TIMEOUT_S, Mode
@@ -134,13 +134,15 @@ class WandbRun(Dashboard, Logger):
     def conclude(self, folder: Path, summary: Mapping[str, Any]) -> None:
         if self._run is None or self._run.disabled:
             return
+        result: dict[str, float | str] = {}
         with self.surviving("logging the result"):
-            self._run.summary.update(result_of(folder, summary))
+            result = result_of(folder, summary)
+            self._run.summary.update(result)
         with self.surviving("logging the bundled evaluation"):
             self._log_bundled(folder, summary)
         with self.surviving("logging the weights"):
             path = folder / RUN_FILE
-            artifact = weights_artifact(path, result_of(folder, summary)) if path.is_file() else None
+            artifact = weights_artifact(path, result) if path.is_file() else None
             if artifact is not None:
                 self._run.log_artifact(artifact, aliases=["latest", "best"])
 
