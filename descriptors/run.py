@@ -61,7 +61,10 @@ def train(experiment: Experiment, words: Sequence[str] = ()) -> Outcome:
         try:
             return _train(experiment, words, stop)
         except Interrupted as error:
-            raise KeyboardInterrupt("stopped before another step was trained; go on with resume=auto") from error
+            raise KeyboardInterrupt(
+                "stopped before another step was trained; the same command with resume=auto goes on from the newest "
+                "checkpoint, if there is one, or starts anew"
+            ) from error
 
 
 def _train(experiment: Experiment, words: Sequence[str], stop: StopRequest) -> Outcome:

@@ -3,8 +3,11 @@
 import multiprocessing
 import os
 import signal
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+from descriptors.distributed import is_main
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -60,6 +63,18 @@ class StopRequest:
             raise self._raises or Interrupted
         if not again and self._raises is not None:
             raise self._raises
+        if not again and is_main():
+            _say("stopping when this step is done and saved; another Ctrl-C stops at once, and loses it")
+
+
+def _say(sentence: str) -> None:
+    """On stderr, on a line of its own, past what the signal interrupted: Python's streams cannot be written to twice.
+
+    On a terminal it takes the place of the ^C, or of the bar, which is drawn again below.
+    """
+    begin = "\r\x1b[2K" if os.isatty(2) else ""
+    with suppress(OSError):  # whoever read it is gone
+        os.write(2, f"{begin}{sentence}\n".encode())
 
 
 def is_behind(error: BaseException) -> bool:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -16,9 +15,11 @@ from descriptors.checks import ConfigError
 from descriptors.distributed import is_main
 from descriptors.figures import read_history
 from descriptors.launching import check_started, launcher
+from tests.ending import SHOWS_STACKS, statuses
+from tests.robustness.forks import LAUNCHERS
+from tests.robustness.scenes import free_port
 from tests.test_training import SMALL, weights
 
-LAUNCHERS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "WORLD_SIZE", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID")
 SLURM = {"SLURM_JOB_ID": "123456", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1"}
 SLURM |= {"SLURM_NNODES": "2", "SLURM_LOCALID": "0", "SLURM_NODELIST": "127.0.0.1"}
 STEPS = 6
@@ -119,26 +120,18 @@ def two_nodes(start, photo_folder, folder, *more, steps=STEPS):
 def run(folder, commands):
     """Runs commands side by side, each with its variables and working directory; the first one's output."""
     inherited = {name: value for name, value in os.environ.items() if name not in LAUNCHERS}
-    inherited |= {"PYTHONPATH": str(config.REPOSITORY), "OMP_NUM_THREADS": "1"}
-    processes = []
-    for number, (command, variables, where) in enumerate(commands):
-        with (folder / f"output{number}").open("w") as output:
+    inherited |= {"PYTHONPATH": str(config.REPOSITORY), "OMP_NUM_THREADS": "1"} | SHOWS_STACKS
+    processes, logs = [], [folder / f"output{number}" for number in range(len(commands))]
+    for log, (command, variables, where) in zip(logs, commands, strict=True):
+        with log.open("w") as output:
             given = {"env": inherited | variables, "cwd": folder / where, "stdout": output, "stderr": output}
             processes.append(subprocess.Popen(command, **given))
     try:
-        codes = [process.wait(timeout=200) for process in processes]
+        statuses(processes, logs, seconds=300)
     finally:
         for process in processes:
             process.terminate()  # torchrun then ends its workers
-    said = [(folder / f"output{number}").read_text() for number in range(len(commands))]
-    assert not any(codes), "\n".join(text[-3000:] for text in said)
-    return said[0]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return logs[0].read_text()
 
 
 def losses(run_folder):

@@ -56,7 +56,7 @@ def test_a_signal_before_training_leaves_at_once_and_the_run_starts_fresh(photo_
     for fault in BEFORE_TRAINING:
         caplog.clear()
         assert stopped(fault, given) == STOPPED
-        assert "go on with resume=auto" in capsys.readouterr().err.splitlines()[-1]
+        assert "resume=auto goes on from" in capsys.readouterr().err.splitlines()[-1]
         assert "a fresh run starts" in caplog.text
         assert reached_in(tmp_path / "run") == 0
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == before
@@ -73,17 +73,19 @@ def test_a_signal_before_training_leaves_at_once_and_the_run_starts_fresh(photo_
 def test_a_signal_at_which_a_library_stumbles_is_still_obeyed(fault, reached, photo_folder, tmp_path, capsys):
     given = words(photo_folder, tmp_path / "run", "resume=auto", "trainer.max_steps=2", "data.workers=1")
     assert stopped(fault, given) == STOPPED
-    assert "go on with resume=auto" in capsys.readouterr().err.splitlines()[-1]
+    assert "resume=auto goes on from" in capsys.readouterr().err.splitlines()[-1]
     assert reached_in(tmp_path / "run") == reached
     assert stopped(None, given) == 0
     assert reached_in(tmp_path / "run") == 2
     record("signals", tried=1, survived=1)
 
 
-def test_a_second_interrupt_ends_the_run_at_once(photo_folder, tmp_path, capsys):
+def test_the_first_interrupt_is_answered_at_once_and_a_second_ends_the_run(photo_folder, tmp_path, capfd):
     given = words(photo_folder, tmp_path / "run", "resume=auto")
     assert stopped(Fault("SIGINT twice", "step", 5), given) == STOPPED
-    assert "go on with resume=auto" in capsys.readouterr().err.splitlines()[-1]
+    said = capfd.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith("stopping when this step is done and saved; another Ctrl-C")]
+    assert "resume=auto goes on from" in said[-1]
     assert reached_in(tmp_path / "run") == 4  # best.ckpt: the step checkpoint is older
 
 
