@@ -43,12 +43,12 @@ def true_places(mask: Tensor) -> Tensor:
     return mask.flatten().nonzero()[:, 0]
 
 
-def rounding_loss(descriptor: Tensor, precision: torch.dtype) -> Tensor:
-    """(N,) the most that rounding (N, D) float32 rows to `precision` changes their products with unit rows.
+def rounding_loss(descriptor: Tensor, rounded: Tensor) -> Tensor:
+    """(N,) the most that taking (N, D) `rounded` for float32 rows changes their products with unit rows.
 
     By Cauchy and Schwarz the length of what was taken away; 1e-5 more than covers the products' own sums in float32.
     """
-    lost: Tensor = torch.linalg.vector_norm(descriptor - descriptor.to(precision), dim=1)
+    lost: Tensor = torch.linalg.vector_norm(descriptor - rounded, dim=1)
     return lost + 1e-5
 
 

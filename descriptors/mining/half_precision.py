@@ -42,6 +42,7 @@ def _unsure(query: Described, pool: Described, worst_kept: Tensor, best_lost: Te
     """(N,) bool: a candidate that half precision left out may be better than the worst of those that are kept."""
     if not len(pool.valid):
         return torch.zeros_like(worst_kept, dtype=torch.bool)
-    lost = rounding_loss(query.descriptor, torch.float16) + rounding_loss(pool.descriptor, torch.float16).max()
+    ours, theirs = (rounding_loss(side.descriptor, side.descriptor.half()) for side in (query, pool))
+    lost = ours + theirs.max()
     above = best_lost + best_lost.abs() * torch.finfo(torch.float16).eps + lost
     return (worst_kept < above) & (best_lost > -torch.inf)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from descriptors.batch import Described, rows_of
+from descriptors.mining.candidates import NOBODY, packed, places_of, scores_of
 from descriptors.mining.streaming import Score, chunks
 from descriptors.similarities import rounding_loss, sampled_product
 from descriptors.threads import in_parts
@@ -55,9 +56,9 @@ def hardest_by_thresholds(
     search = _Search(anchors, top_k, admissible)
     for start, part in chunks(pool, chunk):
         search.offer(_side(part, relations[1][start : start + chunk], precision), start)
-    index = search.index.new_zeros(len(query.valid), top_k).index_copy_(0, anchors.number, search.index)
-    best = search.best.new_full(index.shape, -torch.inf).index_copy_(0, anchors.number, search.best)
-    return index, best
+    best = search.best.new_full((len(query.valid), top_k), NOBODY)
+    best.index_copy_(0, anchors.number, search.best.flip(1))
+    return places_of(best), scores_of(best)
 
 
 def fastest_precision() -> torch.dtype:
@@ -83,18 +84,16 @@ def _side(keypoints: Described, relation: Tensor, precision: torch.dtype) -> _Si
         number = relation.argsort(stable=True)
         number = number[keypoints.valid[number]]
         keypoints, relation = rows_of(keypoints, number), relation[number]
-    descriptor = keypoints.descriptor
-    return _Side(number, keypoints, relation, descriptor.to(precision), rounding_loss(descriptor, precision))
+    rounded = keypoints.descriptor.to(precision)
+    return _Side(number, keypoints, relation, rounded, rounding_loss(keypoints.descriptor, rounded))
 
 
 class _Search:
-    """`best` and `index` (n, K) hold what was found so far of each anchor, best first."""
+    """`best` (n, K) holds the candidates found so far of each anchor, best last."""
 
     def __init__(self, anchors: _Side, top_k: int, admissible: Score) -> None:
         self.anchors, self.top_k, self.admissible = anchors, top_k, admissible
-        descriptor = anchors.keypoints.descriptor
-        self.best = descriptor.new_full((len(descriptor), top_k), -torch.inf)
-        self.index = torch.zeros_like(self.best, dtype=torch.int64)
+        self.best = torch.full((len(anchors.number), top_k), NOBODY)
 
     def offer(self, pool: _Side, start: int) -> None:
         """Takes the best of some more candidates, whose first is number `start` of the pool."""
@@ -110,43 +109,38 @@ class _Search:
             rows = slice(first, min(first + size, part.stop))
             scores = torch.mm(self.anchors.rounded[rows], columns.T, out=memory[: rows.stop - first])
             scores[:, len(pool.number) :] = -torch.inf
-            self._mask(scores, rows, pool)
-            self._take(scores, rows, pool, start)
+            bits = scores.view(BITS[scores.dtype]).numpy()
+            self._mask(bits, rows, pool)
+            self._take(bits, rows, pool, start)
 
-    def _mask(self, scores: Tensor, rows: slice, pool: _Side) -> None:
+    def _mask(self, scores: Integers, rows: slice, pool: _Side) -> None:
         """Sets to -inf what is not admissible; only related keypoints are asked about."""
-        nothing = scores.new_full((), -torch.inf)
+        nothing = INADMISSIBLE[scores.dtype]
         for here, there in _runs(self.anchors.relation[rows], pool.relation):
             query = rows_of(self.anchors.keypoints, slice(rows.start + here.start, rows.start + here.stop))
-            block = scores[here, there]
-            torch.where(self.admissible(query, rows_of(pool.keypoints, there)), block, nothing, out=block)
+            allowed = self.admissible(query, rows_of(pool.keypoints, there)).numpy()
+            np.copyto(scores[here, there], nothing, where=~allowed)
 
-    def _take(self, scores: Tensor, rows: slice, pool: _Side, start: int) -> None:
+    def _take(self, scores: Integers, rows: slice, pool: _Side, start: int) -> None:
         """Puts what passes the thresholds among the best, by exact score."""
-        bits = scores.view(BITS[scores.dtype]).numpy()
-        row, column = _passing(bits, self._floor(bits, rows, pool))
+        row, column = _passing(scores, self._floor(scores, rows, pool))
         if not len(row):
             return
         starts = torch.searchsorted(row, torch.arange(len(scores) + 1))
         exact = sampled_product(self.anchors.keypoints.descriptor[rows], pool.keypoints.descriptor, column, starts)
-        place = torch.arange(self.top_k, self.top_k + len(row)) - starts.index_select(0, row)
-        widest = self.top_k + int(starts.diff().max())
-        wide = exact.new_full((len(scores), widest), -torch.inf)
-        number = torch.zeros_like(wide, dtype=torch.int64)
-        for table, known, found in (
-            (wide, self.best[rows], exact),
-            (number, self.index[rows], pool.number.index_select(0, column).add_(start)),
-        ):
-            table[:, : self.top_k] = known
-            table.view(-1).index_copy_(0, place + row * widest, found)
-        self.best[rows], order = wide.topk(self.top_k)
-        self.index[rows] = number.gather(1, order)
+        found = packed(exact, pool.number.index_select(0, column).add_(start))
+        table = found.new_full((len(scores), self.top_k + int(starts.diff().max())), NOBODY)
+        table[:, : self.top_k] = self.best[rows]
+        before = torch.arange(len(scores)) * table.shape[1] + self.top_k - starts[:-1]
+        table.view(-1).index_copy_(0, before.index_select(0, row) + torch.arange(len(found)), found)
+        table.numpy().sort(axis=1)
+        self.best[rows] = table[:, -self.top_k :]
 
     def _floor(self, scores: Integers, rows: slice, pool: _Side) -> Integers:
         """(R,) what scores below this, rounded as it is, is none of the best; the least number if it is below 0."""
         precision = self.anchors.rounded.dtype
         lost = self.anchors.lost[rows] + pool.lost.max()
-        floor = self.best[rows, -1]
+        floor = scores_of(self.best[rows, 0])
         if scores.shape[1] >= self.top_k * GROUP and bool((floor == -torch.inf).any()):
             found = torch.from_numpy(_kth(scores, self.top_k)).view(precision).float()
             floor = floor.maximum(found * (1 - torch.finfo(precision).eps / 2) - lost)
