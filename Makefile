@@ -63,8 +63,9 @@ notebooks: $(READY)
 docs: $(READY)
 	@$(BIN)/python docs/site/build.py
 
+# One process a core, each with one thread; `pytest` by itself runs them one after the other.
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow --timeout 1800

@@ -1,4 +1,4 @@
-"""The command with which a run that was stopped goes on, in words that can be copied."""
+"""The command with which a run begins, or goes on after it was stopped, in words that can be copied."""
 
 import os
 import shlex
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from descriptors.config import REPOSITORY
 from descriptors.schema import Experiment
 from descriptors.trust import IMPORTABLE
 
@@ -22,6 +23,17 @@ def command(experiment: str, settings: Mapping[str, Any], folder: Path) -> str:
     words = ["resume=auto", *_said_again(settings, folder)]
     if "MAKELEVEL" in os.environ:
         return _by_make(experiment, words)
+    return shlex.join([_python(), "-m", "descriptors", "train", experiment, *words])
+
+
+def train_command(experiment: str, scale: str | None, data: str | None) -> str:
+    """What begins a run: by `make` in the repository's folder, else by this Python."""
+    here = REPOSITORY / "Makefile"
+    by_make = here.is_file() and here.parent == Path.cwd()
+    given = {"SCALE" if by_make else "scale": scale, "DATA" if by_make else "data.root": data}
+    words = [f"{key}={value}" for key, value in given.items() if value is not None]
+    if by_make:
+        return shlex.join(["make", "train", f"EXP={experiment}", *words])
     return shlex.join([_python(), "-m", "descriptors", "train", experiment, *words])
 
 

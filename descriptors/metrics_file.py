@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from descriptors.checkpoints import reason, replaced
 from descriptors.distributed import is_main
+from descriptors.run_folder import METRICS
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class MetricsFile(Logger):
 
     def __init__(self, folder: Path, reached: int) -> None:
         super().__init__()
-        self.path = folder / "metrics.csv"
+        self.path = folder / METRICS
         self._columns: list[str] = []
         self._last: Row = {}
         self.is_closed = False  # what is logged then is not written

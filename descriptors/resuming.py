@@ -18,6 +18,7 @@ from descriptors.checkpoints import (
     step_of,
 )
 from descriptors.config import flat, load_again, to_plain
+from descriptors.run_folder import CHECKPOINTS, METRICS
 from descriptors.schema import Experiment
 from descriptors.trust import check_said_anew
 
@@ -99,9 +100,9 @@ def check_same_photos(resume: Resume, content: str, photos: int) -> None:
 
 def carry_over(resume: Resume, folder: Path) -> None:
     """Brings the curves, the best checkpoint so far and the one gone on from into the folder of the resumed run."""
-    before, here = resume.path.parent, folder / "checkpoints"
+    before, here = resume.path.parent, folder / CHECKPOINTS
     here.mkdir(parents=True, exist_ok=True)
-    _copy(before.parent / "metrics.csv", folder / "metrics.csv")
+    _copy(before.parent / METRICS, folder / METRICS)
     _copy(resume.path, here / checkpoint_name(resume.step))
     _set_aside(here, resume.step)
     if resume.best_step is None:

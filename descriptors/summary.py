@@ -17,6 +17,9 @@ from descriptors.fine_tuning import OWN
 from descriptors.metrics import THRESHOLDS_PX
 from descriptors.mining import RetrievalMiner
 from descriptors.module import DescriptorModule
+from descriptors.report.evaluation import RECORD
+from descriptors.report.findings import mapping
+from descriptors.run_folder import SUMMARY, WEIGHTS
 from descriptors.schema import Experiment
 
 FEW_PHOTOS = 100
@@ -102,9 +105,20 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def complete_summary(folder: Path, steps: int, evaluated: bool) -> dict[str, Any] | None:
+    """The summary of a run that came to its end at this step, measured if it should be; None of any other."""
+    try:
+        summary = mapping(json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+    whole = summary.get("complete") is True and summary.get("steps") == steps and (folder / WEIGHTS).is_file()
+    measured = mapping(summary.get(RECORD))
+    return dict(summary) if whole and (not evaluated or (measured and "error" not in measured)) else None
+
+
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Writes it aside and renames it."""
-    path = folder / "summary.json"
+    path = folder / SUMMARY
     aside = path.with_suffix(".partial")
     aside.write_text(json.dumps(summary, indent=2), encoding="utf-8")
     aside.replace(path)

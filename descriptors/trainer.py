@@ -18,6 +18,7 @@ from descriptors.launching import check_started, launcher
 from descriptors.loggers import ShowStart
 from descriptors.panels import Panels
 from descriptors.progress import TrainingBar
+from descriptors.run_folder import CHECKPOINTS
 from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
 from descriptors.stopping import StopRequest, leave_signals_alone
@@ -45,7 +46,7 @@ def build_trainer(
     every = min(experiment.validation.every_steps, settings.max_steps)
     cuda = accelerator(experiment) == "gpu"
     writer, started_by, saved = AtomicCheckpointIO(), launcher(), experiment.checkpoint
-    checkpoints = Checkpoints(writer, folder / "checkpoints", saved.every_steps, every, saved.keep, stop)
+    checkpoints = Checkpoints(writer, folder / CHECKPOINTS, saved.every_steps, every, saved.keep, stop)
     trainer = Trainer(
         accelerator=accelerator(experiment),
         devices=devices(experiment),

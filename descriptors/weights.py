@@ -17,6 +17,7 @@ from descriptors import shipped
 from descriptors.checks import check_value, schema_fields
 from descriptors.networks.choice import NETWORKS, build_network
 from descriptors.networks.network import DescriptorNetwork
+from descriptors.run_folder import WEIGHTS
 from descriptors.schema import NetworkSettings
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 FORMAT = "descriptors-1"
 PREFIX = "network."  # of the network's tensors in a training checkpoint
 SUFFIXES = (".safetensors", ".ckpt")
-RUN_FILE = "weights.safetensors"  # in a run folder
 
 
 def save_weights(network: DescriptorNetwork, card: dict[str, Any], path: Path) -> Path:
@@ -69,7 +69,7 @@ def weights_file(word: str | Path) -> Path:
         if path.exists():
             log.warning("'%s' is taken for the weights that are shipped; say ./%s for what lies here.", word, word)
         return shipped.checked_file(word)
-    file = path if path.suffix in SUFFIXES else path / RUN_FILE
+    file = path if path.suffix in SUFFIXES else path / WEIGHTS
     if not file.is_file():
         raise ValueError(f"{file}: there is no such weights file; {_meant(str(word))}{_what_there_is()}")
     return file

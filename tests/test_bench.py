@@ -93,6 +93,7 @@ def test_memory_rows_and_their_curve(monkeypatch):
     assert curves[0].exponent == pytest.approx(0)
 
 
+@pytest.mark.slow
 def test_what_a_gpu_is_asked_runs_on_the_cpu_too():
     found = cuda.cuda("cpu", SIZES)
     assert all(row.name.startswith("cpu: ") for row in found.rows)

@@ -22,6 +22,7 @@ def run_folder(folder, ap, content="a", config="", viewpoint=None):
     summary |= {"trained": {"ap": ap, "low": ap - 0.05, "high": ap + 0.05}}
     if viewpoint is not None:
         row = {"describer": "this run", "set": "viewpoint", "pairs": 8, "mma": {"3": viewpoint}}
+        row["intervals"] = {"mma@3": [viewpoint - 0.1, viewpoint + 0.1]}
         summary["bundled_evaluation"] = {"rows": [row, row | {"describer": "rootsift", "mma": {"3": 0.99}}]}
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
@@ -43,7 +44,7 @@ def test_results_of_all_runs_stand_in_one_page_that_needs_nothing_else(tmp_path)
     page = compared(tmp_path, first, run_folder(tmp_path / "two" / "r", 0.834, config="seed: 7\n"))
     said = text(page)
     assert "one/r 0.712 0.662 to 0.762 two/r 0.834 0.784 to 0.884" in said
-    assert "MMA@3 in % illumination viewpoint stereo one/r not measured 45.7 not measured two/r not measured" in said
+    assert "MMA@3 in % viewpoint illumination stereo one/r 45.7 35.7 to 55.7 not measured not measured two/r" in said
     assert "on the same held-out photos" in said
     assert "setting one/r two/r seed not set 7" in said
     assert page.count("<img") == 1

@@ -12,7 +12,7 @@ import pytest
 
 from descriptors import config
 from descriptors.cli import main
-from descriptors.going_on import command
+from descriptors.going_on import command, train_command
 from descriptors.report import write_report
 from tests.robustness.faults import Fault, install
 from tests.robustness.scenes import STEPS, reached_in, words
@@ -73,3 +73,11 @@ def test_the_page_of_an_experiment_that_is_not_here_asks_for_its_command(tmp_pat
     checkpoint = tmp_path / "checkpoints" / "step=00000004.ckpt"
     assert "stopped at step 4 of 9. It goes on by the command that started it with resume=" in page
     assert f"resume={checkpoint} added" in page
+
+
+def test_a_run_begins_by_make_in_the_repository_and_elsewhere_by_this_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(config.REPOSITORY)
+    assert train_command("gd_mining", "paper", "my photos") == "make train EXP=gd_mining SCALE=paper 'DATA=my photos'"
+    monkeypatch.chdir(tmp_path)
+    python = shlex.quote(sys.executable)
+    assert train_command("in_pair", None, "p") == f"{python} -m descriptors train in_pair data.root=p"

@@ -8,14 +8,15 @@ from typing import Any
 import yaml
 
 from descriptors.ablation.plan import Run
+from descriptors.run_folder import CONFIG, SUMMARY, WEIGHTS
 
 Summary = Mapping[str, Any]
 
 
 def summary_of(run: Run) -> Summary | None:
     """The summary of a run that reached its last step and left its weights, else None."""
-    path = run.folder / "summary.json"
-    if not path.is_file() or not (run.folder / "weights.safetensors").is_file():
+    path = run.folder / SUMMARY
+    if not path.is_file() or not (run.folder / WEIGHTS).is_file():
         return None
     summary: Summary = json.loads(path.read_text(encoding="utf-8"))
     return summary if summary.get("steps") == run.experiment.trainer.max_steps else None
@@ -23,7 +24,7 @@ def summary_of(run: Run) -> Summary | None:
 
 def seconds_of(run: Run, summary: Summary) -> float | None:
     """How long it took; None of a run that was stopped and gone on with, whose pause nobody measured."""
-    config = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((run.folder / CONFIG).read_text(encoding="utf-8"))
     if config.get("resume") is not None:
         return None
     started, finished = (datetime.fromisoformat(summary[name]) for name in ("started", "finished"))

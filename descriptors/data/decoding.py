@@ -134,7 +134,7 @@ def decode_reduced(data: bytes, path: Path | str, least_side: int | None) -> Dec
     except UndecodableError:
         raise
     except UnidentifiedImageError as error:
-        raise UndecodableError(path, f"it is none of {', '.join(_FORMATS)}") from error
+        raise UndecodableError(path, f"it is none of {', '.join(_FORMATS)}, or its beginning is damaged") from error
     except Image.DecompressionBombError as error:
         raise UndecodableError(path, f"it has more than {MAX_PIXELS} pixels") from error
     except Exception as error:  # a broken file makes Pillow raise anything from struct.error to SyntaxError

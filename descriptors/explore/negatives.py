@@ -17,6 +17,7 @@ from descriptors.mining import InBatchMiner, InPairMiner, Miner
 from descriptors.mining.neighbours import describe_photos, find_neighbours
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.report.record import read_record
+from descriptors.run_folder import CONFIG
 from descriptors.schema import Experiment
 from descriptors.similarities import similarities
 from descriptors.trust import IMPORTABLE
@@ -95,7 +96,7 @@ def mine(run: Path | str, trained: bool = True, top_k: int = 20, allow_imports: 
 
 def _experiment_of(folder: Path, allow_imports: bool) -> Experiment:
     read_record(folder)  # a folder that is no run is said to be none
-    experiment = config.load(str(folder / "config.yaml"))
+    experiment = config.load(str(folder / CONFIG))
     plain = config.flat(config.to_plain(experiment))
     named = [key for key in IMPORTABLE if ":" in plain[key]]
     if named and not allow_imports:

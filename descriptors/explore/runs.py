@@ -20,7 +20,7 @@ from descriptors.figures.history import compared_figure
 from descriptors.report.findings import mapping, number
 from descriptors.report.record import Record, read_record
 from descriptors.resuming import HARMLESS
-from descriptors.weights import RUN_FILE
+from descriptors.run_folder import CONFIG, SUMMARY, WEIGHTS
 
 NOTHING = "-"
 
@@ -36,7 +36,7 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """Dotted key -> value, of what may change a result."""
-        whole = config.flat(config.to_plain(config.load(str(self.folder / "config.yaml"))))
+        whole = config.flat(config.to_plain(config.load(str(self.folder / CONFIG))))
         return {key: value for key, value in whole.items() if key not in HARMLESS}
 
 
@@ -52,8 +52,8 @@ def read_run(folder: Path | str) -> Run:
 
 def finished_runs(root: Path | str, newest: int = 4) -> list[Run]:
     """The runs below a folder that left weights, the newest so many, in the order in which they ended; maybe none."""
-    files = sorted(Path(root).rglob(RUN_FILE), key=lambda path: path.stat().st_mtime)
-    whole = [path.parent for path in files if (path.parent / "summary.json").is_file()]
+    files = sorted(Path(root).rglob(WEIGHTS), key=lambda path: path.stat().st_mtime)
+    whole = [path.parent for path in files if (path.parent / SUMMARY).is_file()]
     runs = [read_run(folder) for folder in whole[-newest:]]
     names = [run.name for run in runs]
     return [replace(run, name=f"{run.name}/{run.folder.name}") if names.count(run.name) > 1 else run for run in runs]

@@ -15,12 +15,13 @@ from descriptors.figures import read_history
 from descriptors.loggers.names import LOGGED_BY, names_of
 from descriptors.metrics_file import MetricsFile
 from descriptors.resuming import Resume
+from descriptors.run_folder import METRICS
 from descriptors.schema import Experiment
 from descriptors.wandb_login import mode_of
 
 log = logging.getLogger(__name__)
 
-PROJECT, METRICS = "descriptors", "metrics.csv"
+PROJECT = "descriptors"
 
 
 def check_loggers(experiment: Experiment) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from descriptors.figures import read_history
 from descriptors.report.evaluation import EVERYTHING, RECORD
 from descriptors.report.findings import headline, mapping
+from descriptors.run_folder import METRICS
 
 MAIN_PX = 3
 
@@ -18,7 +19,7 @@ def result_of(folder: Path, summary: Mapping[str, Any]) -> dict[str, float | str
     found |= {f"counts/{name}": value for name, value in mapping(summary.get("counts")).items()}
     found |= {f"result/{name}": summary.get(name) for name in ("best_step", "steps", "parameters", "device", "ranks")}
     found |= _precision(summary) | _bundled(mapping(summary.get(RECORD)))
-    found["result/pairs_per_second"] = _speed(folder / "metrics.csv")
+    found["result/pairs_per_second"] = _speed(folder / METRICS)
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -25,8 +25,8 @@ from descriptors.loggers.dashboard import Dashboard, Start
 from descriptors.loggers.names import LOGGED_BY
 from descriptors.loggers.result import MAIN_PX, bundled_rows, result_of
 from descriptors.loggers.wandb_files import last_step
+from descriptors.run_folder import METRICS, WEIGHTS
 from descriptors.wandb_login import FINISH_TIMEOUT_S, Mode
-from descriptors.weights import RUN_FILE
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class WandbRun(Dashboard, Logger):
             self._last = (
                 self._run.starting_step - 1 if self._run.starting_step else last_step(self._folder / "wandb", known)
             )
-            for step, numbers in read_history(self._folder / "metrics.csv").rows().items():
+            for step, numbers in read_history(self._folder / METRICS).rows().items():
                 self.log_metrics(numbers, step)
 
     @rank_zero_only
@@ -141,7 +141,7 @@ class WandbRun(Dashboard, Logger):
         with self.surviving("logging the bundled evaluation"):
             self._log_bundled(folder, summary)
         with self.surviving("logging the weights"):
-            path = folder / RUN_FILE
+            path = folder / WEIGHTS
             artifact = weights_artifact(path, result) if path.is_file() else None
             if artifact is not None:
                 self._run.log_artifact(artifact, aliases=["latest", "best"])

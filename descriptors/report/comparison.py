@@ -8,7 +8,7 @@ from typing import Any
 
 from descriptors.figures.canvas import save
 from descriptors.figures.history import compared_figure
-from descriptors.report.evaluation import MAIN_PX, evaluation_of
+from descriptors.report.evaluation import MAIN_PX, SETS, Result, evaluation_of
 from descriptors.report.findings import headline, mapping
 from descriptors.report.names import names_of
 from descriptors.report.page import environment, picture_of
@@ -18,7 +18,6 @@ from descriptors.resuming import HARMLESS
 
 UNSAID = ("data.root", *HARMLESS)  # the data are told apart by their contents
 CAPTION = "The runs on the same axes; bands are 95% intervals over the held-out photos."
-SETS = ("illumination", "viewpoint", "stereo")
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Compared:
     name: str
     trained: dict[str, float] | None  # validation AP with its interval
     facts: Mapping[str, Any]  # in words
-    bundled: Mapping[str, float]  # set -> MMA@3 in [0, 1]; nan where it was not measured
+    bundled: Mapping[str, Result]  # by set; a set that was not measured is missing
 
 
 def write_comparison(folders: Sequence[Path], path: Path) -> Path:
@@ -84,10 +83,10 @@ def _compared(name: str, folder: Path, record: Record) -> Compared:
     return Compared(name, headline(summary)["trained"], facts, _bundled(summary))
 
 
-def _bundled(summary: Mapping[str, Any]) -> dict[str, float]:
+def _bundled(summary: Mapping[str, Any]) -> dict[str, Result]:
     found = evaluation_of(summary)
-    sets = {one.name: one.results[0].mma[MAIN_PX] for one in found.sets if one.results} if found else {}
-    return {name: sets.get(name, math.nan) for name in SETS}
+    first = {one.name: one.results[0] for one in found.sets if one.results} if found else {}
+    return {name: result for name, result in first.items() if not math.isnan(result.mma[MAIN_PX])}
 
 
 def _content(record: Record) -> Any:

@@ -17,6 +17,7 @@ from descriptors.report.evaluation import evaluation_of
 from descriptors.report.findings import accuracy_rows, facts_of, headline, mapping, source_shares, untrained_values
 from descriptors.report.record import Record, read_record
 from descriptors.report.stopped import stopped_note
+from descriptors.run_folder import REPORT
 
 _EMBEDDED_AS_IS_BYTES = 200_000
 CAPTIONS = {
@@ -57,7 +58,7 @@ def write_report(run_dir: Path) -> Path:
     record = read_record(run_dir)
     draw_history(record.history, run_dir / "figures", untrained_values(record.summary))
     pictures = _pictures(run_dir / "figures", record.defects)
-    path = run_dir / "report.html"
+    path = run_dir / REPORT
     page = _render(record, pictures, stopped_note(record, run_dir))
     path.write_text(page, encoding="utf-8", errors="backslashreplace")  # names need not be text
     return path

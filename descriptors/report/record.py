@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from descriptors.figures import History, read_history
+from descriptors.run_folder import CONFIG, METRICS, SUMMARY
 
 SETTINGS = {
     "Experiment": "name",
@@ -44,14 +45,14 @@ def read_record(run_dir: Path) -> Record:
     config = _read_config(run_dir)
     defects: list[str] = []
     settings = _settings(config, defects)
-    summary = _read_summary(run_dir / "summary.json", defects)
-    return Record(config, settings, summary, _read_history(run_dir / "metrics.csv", defects), defects)
+    summary = _read_summary(run_dir / SUMMARY, defects)
+    return Record(config, settings, summary, _read_history(run_dir / METRICS, defects), defects)
 
 
 def _read_config(run_dir: Path) -> str:
     if not run_dir.is_dir():
         raise ValueError(f"There is no run folder '{run_dir}'; name a folder that `train` wrote.")
-    path = run_dir / "config.yaml"
+    path = run_dir / CONFIG
     if not path.is_file():
         inside = sorted(child.parent.name for child in run_dir.glob("*/config.yaml"))
         runs = f"one of the runs in it: {', '.join(inside)}" if inside else "a folder that `train` wrote"

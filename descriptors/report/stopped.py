@@ -11,6 +11,7 @@ from descriptors.checkpoints import checkpoint_name
 from descriptors.config import experiment_names, flat
 from descriptors.going_on import command
 from descriptors.report.record import Record
+from descriptors.run_folder import CHECKPOINTS
 
 
 def settings_of(config: str) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def stopped_note(record: Record, run_dir: Path) -> list[str]:
     steps, wanted = record.summary.get("steps"), settings.get("trainer.max_steps")
     if not isinstance(steps, int) or not isinstance(wanted, int) or steps >= wanted:
         return []
-    checkpoint = run_dir / "checkpoints" / checkpoint_name(steps)
+    checkpoint = run_dir / CHECKPOINTS / checkpoint_name(steps)
     said = f"The run was stopped at step {steps} of {wanted}."
     name = str(settings.get("name"))
     if name not in experiment_names():

@@ -50,12 +50,13 @@ def next_command(data: str | None, count: int) -> str:
     """The training that fits this machine and these photos."""
     import torch
 
+    from descriptors.going_on import train_command
     from descriptors.summary import FEW_PHOTOS
 
     memory = [torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())]
     large = bool(memory) and min(memory) >= LARGE_GPU and count >= FEW_PHOTOS
-    scale = " SCALE=h200" if large else " SCALE=paper" if memory and count >= FEW_PHOTOS else ""
-    return f"make train EXP=gd_mining{scale}" + (f" DATA={data}" if data else "")
+    scale = "h200" if large else "paper" if memory and count >= FEW_PHOTOS else None
+    return train_command("gd_mining", scale, data)
 
 
 def _said(findings: Iterator[Finding]) -> list[Finding]:

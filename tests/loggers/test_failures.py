@@ -93,7 +93,7 @@ def test_a_training_that_fails_is_a_failed_run(tmp_path, photo_folder, monkeypat
     def fails(*args):
         raise ValueError("the rock is too hard.")
 
-    monkeypatch.setattr("descriptors.run.write_report", fails)
+    monkeypatch.setattr("descriptors.finishing.write_report", fails)
     words = [*WORDS, f"data.root={photo_folder}", f"output_dir={tmp_path / 'run'}", f"data.cache_dir={tmp_path}"]
     assert main(["train", "in_batch", *words]) == 2
     (found,) = parts(tmp_path / "run")

@@ -19,7 +19,7 @@ import torch
 from pytorch_lightning import Trainer
 
 import descriptors.data.module
-import descriptors.run
+import descriptors.finishing
 from descriptors import build, metrics_file, panels
 from descriptors.cli import main
 from descriptors.data.sampling import TrainingSampler
@@ -84,7 +84,7 @@ def shorten(put: Put = setattr) -> None:
     put(panels.Panels, "on_train_batch_start", lambda *args: None)
     put(panels.figures, "matches_figure", lambda *args: None)
     put(panels.Panels, "_publish", lambda *args: None)
-    put(descriptors.run, "write_report", lambda folder: folder / "report.html")
+    put(descriptors.finishing, "write_report", lambda folder: folder / "report.html")
 
 
 def shorten_epochs(put: Put = setattr) -> None:
