@@ -61,7 +61,7 @@ def test_every_module_and_every_page_is_there(site):
     expected = [name.replace(".", "/") for name in modules if not name.endswith("__main__")]
     expected += [path.relative_to(REPOSITORY).with_suffix("") for path in REPOSITORY.glob("docs/how-to/*.md")]
     assert [name for name in expected if not (site / f"{name}.html").is_file()] == []
-    assert "descriptors.html" in (site / "index.html").read_text()
+    assert "url=README.html" in (site / "index.html").read_text()
 
 
 @pytest.mark.slow

@@ -19,9 +19,11 @@ from PIL import Image
 from descriptors import config, shipped
 from descriptors.ablation.plan import planned
 from descriptors.checks import schema_fields
+from descriptors.choice import imported
 from descriptors.cli import VERBS
 from descriptors.evaluation.describers import BASELINES
 from descriptors.evaluation.detectors import DETECTORS
+from descriptors.evaluation.own import is_own
 from descriptors.evaluation.protocols import completed
 from descriptors.verbs.assignments import assigned
 from tests.evaluation.localization import corner
@@ -46,7 +48,7 @@ exec {python} "$@"
 LEAVES = {  # what a page's commands say, and what they leave behind
     "own_photos": (["usable", "inliers", "px matches"], ["photos.png", "runs/own/report.html", "matches/matches.png"]),
     "own_evaluation_set": (
-        ["illumination", "auc ---", "recall ---", "patches"],
+        ["illumination", "auc ---", "recall ---", "own_features:Patches"],
         ["results/pairs.json", "results/pairs.csv"],
     ),
     "own_cluster": (["left with status 130"], ["runs/two-ranks/weights.safetensors", "runs/stopped/summary.json"]),
@@ -73,7 +75,11 @@ def parsed(words):
 
 def check_describer(word):
     known = {*BASELINES, *shipped.names()}
-    assert word.removesuffix("@bf16") in known or word.startswith("runs/"), word
+    assert word.removesuffix("@bf16") in known or word.startswith("runs/") or is_made_of_code(word), word
+
+
+def is_made_of_code(word):
+    return is_own(word) and callable(imported(word))
 
 
 def check_command(words):
@@ -89,7 +95,8 @@ def check_command(words):
         planned(rows, settings, arguments.seeds, Path(arguments.output))
     if words[0] == "evaluate":
         check_evaluation(arguments)
-    assert getattr(arguments, "detector", "sift") in DETECTORS
+    detector = getattr(arguments, "detector", "sift")
+    assert detector in DETECTORS or is_made_of_code(detector), detector
 
 
 def check_evaluation(arguments):
@@ -115,6 +122,7 @@ def test_a_page_has_blocks_of_two_kinds_only_and_something_to_run(page):
 @every_page
 def test_every_command_of_a_page_can_be_typed_and_its_settings_pass_the_schema(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     for name, text in files_in(page).items():
         Path(name).write_text(text)
     found = commands(page)

@@ -25,6 +25,7 @@ from descriptors.evaluation.dense_maps.r2d2 import R2D2
 from descriptors.evaluation.dense_maps.superpoint import SuperPoint
 from descriptors.evaluation.dense_maps.xfeat import XFeat
 from descriptors.evaluation.detectors import Image, Keypoints
+from descriptors.evaluation.own import is_own, own
 from descriptors.evaluation.patches import DenseSift, PatchDescriber, unit_rows
 from descriptors.evaluation.stored_weights import file_hash, load_into, needed_weights
 from descriptors.weights import SUFFIXES, weights_file
@@ -50,10 +51,11 @@ class Describer(Protocol):
 
 
 def describer_of(word: str, weights: Path | None = None, device: str = "cpu", allow_imports: bool = False) -> Describer:
-    """A baseline by its name, or this project's weights by their shipped name or their path.
+    """A baseline by its name, this project's weights by their shipped name or their path, or code of your own.
 
     Args:
-        word: one of `BASELINES`, or what `weights.weights_file` knows, followed by `@bf16` for layers in bfloat16.
+        word: one of `BASELINES`, or what `weights.weights_file` knows, followed by `@bf16` for layers in bfloat16, or
+            `package.module:Class`, which is called like the entries of `BASELINES`.
         weights: of a learned baseline, its published file; see the networks' docstrings for their licences.
         device: where networks run.
         allow_imports: as `descriptors.load` takes it.
@@ -68,6 +70,9 @@ def describer_of(word: str, weights: Path | None = None, device: str = "cpu", al
     if plain in names or path.exists() or path.suffix in SUFFIXES:
         precision = "32" if plain == word else "bf16"
         return TrainedDescriber(word, weights_file(plain), device, allow_imports, precision)
+    if is_own(word):
+        made: Describer = own(word, weights, device)
+        return made
     raise ValueError(
         f"unknown describer '{word}', and no such run folder, *.safetensors or *.ckpt file; shipped are "
         f"{', '.join(names) or 'none'}{nearest(word, [*BASELINES, *names])}"

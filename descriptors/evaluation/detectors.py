@@ -19,6 +19,7 @@ from descriptors.evaluation.dense_maps.disk import Disk
 from descriptors.evaluation.dense_maps.network import KeypointNetwork, rgb_pixels
 from descriptors.evaluation.dense_maps.superpoint import SuperPoint
 from descriptors.evaluation.dense_maps.xfeat import XFeat
+from descriptors.evaluation.own import is_own, own
 from descriptors.evaluation.stored_weights import file_hash, load_into, needed_weights
 from descriptors.pairs.keypoints import Response, Search, strongest
 from descriptors.pairs.responses import dog_response, gftt_response
@@ -63,12 +64,16 @@ def detector_of(name: str, weights: Path | None = None, device: str = "cpu") -> 
     """The detector of that name.
 
     Args:
+        name: one of `DETECTORS`, or `package.module:function`, which is called like its entries.
         weights: of a learned detector, its published file.
         device: where response maps and networks are computed.
 
     Raises:
         ValueError: the name is unknown, or the weights are missing or damaged.
     """
+    if is_own(name):
+        made: Detector = own(name, weights, device)
+        return made
     if name not in DETECTORS:
         raise ValueError(f"unknown detector '{name}'{nearest(name, list(DETECTORS))}")
     return DETECTORS[name](name, weights, device)

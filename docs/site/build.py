@@ -25,6 +25,7 @@ REPOSITORY = HERE.parent.parent
 PACKAGE = "descriptors"
 WRITTEN = ("README.md", "docs/how-to/*.md", "CONTRIBUTING.md", "CHANGELOG.md", "experiments/RESULTS.md")
 OF_LIBRARIES = (DeprecationWarning, FutureWarning, ImportWarning)  # what they warn of is no fault of the docs
+START = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=README.html"><title>Docs</title>\n'
 DARK = "github-dark"  # pygments' style of code
 
 
@@ -57,7 +58,7 @@ def build(output: Path) -> int:
         write(output / f"{module.fullname.replace('.', '/')}.html", pdoc.render.html_module(module, modules))
     for page in pages:
         write_page(page, pages, REPOSITORY, output, pdoc.render.env)
-    write(output / "index.html", pdoc.render.html_index(modules))
+    write(output / "index.html", START)
     write(output / "search.js", pdoc.render.search_index(modules))
     return len(modules)
 
