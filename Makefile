@@ -65,7 +65,7 @@ docs: $(READY)
 
 # One process a core, each with one thread; `pytest` by itself runs them one after the other.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow --timeout 1800

@@ -48,7 +48,7 @@ exec {python} "$@"
 LEAVES = {  # what a page's commands say, and what they leave behind
     "own_photos": (["usable", "inliers", "px matches"], ["photos.png", "runs/own/report.html", "matches/matches.png"]),
     "own_evaluation_set": (
-        ["illumination", "auc ---", "recall ---", "own_features:Patches"],
+        ["illumination", "auc ---", "recall ---", "own:Patches"],
         ["results/pairs.json", "results/pairs.csv"],
     ),
     "own_cluster": (["left with status 130"], ["runs/two-ranks/weights.safetensors", "runs/stopped/summary.json"]),

@@ -15,7 +15,7 @@ from descriptors.cli import main
 from descriptors.figures import read_history
 from descriptors.mining import InBatchMiner
 from descriptors.weights import read_weights
-from tests.robustness.faults import Fault, install
+from tests.robustness.faults import Fault, install, leave_pictures_out
 
 SMALL = [
     "data.batch_size=4",
@@ -32,6 +32,14 @@ SMALL = [
     "logger=none",
     "evaluate_at_end=false",
 ]
+
+
+@pytest.fixture(name="without_pictures")
+def pictures_left_out(monkeypatch):
+    leave_pictures_out(monkeypatch.setattr)
+
+
+without_pictures = pytest.mark.usefixtures("without_pictures")
 
 
 def train(experiment, folder, *words):
@@ -106,6 +114,7 @@ def test_an_evaluation_that_fails_is_said_and_loses_nothing_of_the_run(
     assert f"This evaluation failed ({sentence})" in (tmp_path / "report.html").read_text()
 
 
+@without_pictures
 def test_training_lowers_the_loss(tmp_path, photo_folder):
     words = [f"data.root={photo_folder}", "trainer.max_steps=60", "optimizer.warmup_steps=0"]
     words += ["pairs.stylization.method=none", "pairs.photometric.preset=none"]
@@ -123,6 +132,7 @@ def test_training_lowers_the_loss(tmp_path, photo_folder):
         *(pytest.param(*case, marks=pytest.mark.slow) for case in [(3, 3, 0, 0), (3, 2, 1, 0), (5, 1, 0, 0)]),
     ],
 )
+@without_pictures
 def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(
     stop, validate, workers, queue, tmp_path, photo_folder, monkeypatch
 ):
@@ -146,6 +156,7 @@ def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(
     assert all(torch.equal(exported[0][key], exported[1][key]) for key in exported[0])
 
 
+@without_pictures
 def test_a_signal_saves_and_resume_auto_goes_on(tmp_path, photo_folder, monkeypatch):
     words = [f"data.root={photo_folder}", "trainer.max_steps=400", "checkpoint.every_steps=400"]
     with monkeypatch.context() as patch:
@@ -164,11 +175,13 @@ def test_a_signal_saves_and_resume_auto_goes_on(tmp_path, photo_folder, monkeypa
     assert {int(row[column]) for row in steps[1:]} == set(range(reached + 2))
 
 
+@without_pictures
 def test_resume_auto_with_nothing_to_resume_starts_fresh_and_says_so(tmp_path, photo_folder, caplog):
     assert train("in_batch", tmp_path, f"data.root={photo_folder}", "trainer.max_steps=1", "resume=auto") == 0
     assert "a fresh run starts" in caplog.text
 
 
+@without_pictures
 def test_a_resumed_run_keeps_the_settings_it_began_with(tmp_path, photo_folder, capsys):
     words = [f"data.root={photo_folder}", "trainer.max_steps=2", "miner.top_k=7", "seed=3"]
     assert train("in_batch", tmp_path, *words) == 0
@@ -183,6 +196,7 @@ def test_a_resumed_run_keeps_the_settings_it_began_with(tmp_path, photo_folder, 
     assert (tmp_path / "config.yaml").read_text() == before
 
 
+@without_pictures
 def test_a_run_at_its_end_says_its_result_again_unless_something_of_it_is_missing(tmp_path, photo_folder, capsys):
     words = ["in_batch", tmp_path, f"data.root={photo_folder}", "trainer.max_steps=2", "resume=auto"]
     assert train(*words) == 0
@@ -245,6 +259,7 @@ def test_more_devices_than_the_machine_has_end_with_one_sentence(capsys):
         assert "needs CUDA" in bad(["in_batch", "network.norm=sync"], capsys)
 
 
+@without_pictures
 def test_bad_checkpoints_end_with_one_sentence(capsys, tmp_path, photo_folder):
     data = f"data.root={photo_folder}"
     assert train("in_batch", tmp_path / "run", data, "trainer.max_steps=1") == 0
@@ -279,6 +294,7 @@ def test_two_ranks_train_like_one_rank_with_twice_the_batch(name, tmp_path, phot
         torch.testing.assert_close(runs[2][key], one, atol=2e-4, rtol=0)
 
 
+@without_pictures
 def test_a_folder_that_holds_a_run_is_not_mixed_with_another(tmp_path, photo_folder, capsys):
     words = [f"data.root={photo_folder}", "trainer.max_steps=1"]
     assert train("in_batch", tmp_path, *words) == 0
@@ -286,6 +302,7 @@ def test_a_folder_that_holds_a_run_is_not_mixed_with_another(tmp_path, photo_fol
     assert "already holds a run" in error
 
 
+@without_pictures
 def test_two_runs_of_one_process_have_two_folders(tmp_path, photo_folder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("descriptors.config.experiments_folder", lambda: config.REPOSITORY / "experiments")
@@ -296,6 +313,7 @@ def test_two_runs_of_one_process_have_two_folders(tmp_path, photo_folder, monkey
     assert len(list((tmp_path / "runs" / "in_pair").iterdir())) == 2
 
 
+@without_pictures
 def test_a_miner_of_ones_own_is_given_its_settings(tmp_path, photo_folder, capsys):
     words = [f"data.root={photo_folder}", "trainer.max_steps=1", "miner.top_k=3"]
     assert train("in_batch", tmp_path / "own", *words, "miner.name=tests.test_training:OwnMiner") == 0
@@ -308,6 +326,7 @@ class OwnMiner(InBatchMiner):
         super().__init__(settings.top_k)
 
 
+@without_pictures
 def test_what_was_missing_is_counted_over_the_whole_run(tmp_path, photo_folder):
     copies = tmp_path / "copies"
     copies.mkdir()
@@ -322,6 +341,7 @@ def test_what_was_missing_is_counted_over_the_whole_run(tmp_path, photo_folder):
 
 
 @pytest.mark.parametrize("words", [["trainer.precision=bf16"], ["network.name=caps", "network.encoder=resnet18"]])
+@without_pictures
 def test_other_precisions_and_networks_train(words, tmp_path, photo_folder):
     assert train("gd_mining", tmp_path, f"data.root={photo_folder}", "trainer.max_steps=2", *words) == 0
 

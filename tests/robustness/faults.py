@@ -79,8 +79,13 @@ Put = Callable[[Any, str, Any], None]  # setattr, or a test's monkeypatch.setatt
 
 
 def shorten(put: Put = setattr) -> None:
-    """Makes the epochs short and leaves the pictures out, which take nine tenths of so short a run."""
+    """Makes the epochs short and leaves the pictures out."""
     shorten_epochs(put)
+    leave_pictures_out(put)
+
+
+def leave_pictures_out(put: Put = setattr) -> None:
+    """They take nine tenths of so short a run."""
     put(panels.Panels, "on_train_batch_start", lambda *args: None)
     put(panels.figures, "matches_figure", lambda *args: None)
     put(panels.Panels, "_publish", lambda *args: None)
