@@ -25,7 +25,7 @@ REPOSITORY = HERE.parent.parent
 PACKAGE = "descriptors"
 WRITTEN = ("README.md", "docs/how-to/*.md", "CONTRIBUTING.md", "CHANGELOG.md", "experiments/RESULTS.md")
 OF_LIBRARIES = (DeprecationWarning, FutureWarning, ImportWarning)  # what they warn of is no fault of the docs
-START = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=README.html"><title>Docs</title>\n'
+START = '<!doctype html><meta http-equiv="refresh" content="0;url=README.html"><title>docs</title>'
 DARK = "github-dark"  # pygments' style of code
 
 
