@@ -126,8 +126,8 @@ def test_a_start_that_the_folder_does_not_say_is_taken_from_the_summary(tmp_path
 
 
 def test_differences_are_of_what_training_depends_on():
-    configs = {
-        "a": "x: 1\noutput_dir: u\ndata: {root: p, workers: 1, batch_size: 4}",
-        "b": "x: 1\ndata: {batch_size: 8}",
+    settings = {
+        "a": {"x": 1, "output_dir": "u", "data.root": "p", "data.workers": 1, "data.batch_size": 4},
+        "b": {"x": 1, "data.batch_size": 8},
     }
-    assert differences(configs) == {"data.batch_size": ["4", "8"]}
+    assert differences(settings) == {"data.batch_size": ["4", "8"]}

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from descriptors import config, figures
+from descriptors import figures
 from descriptors.evaluation.bundled.protocols import BUNDLED
 from descriptors.evaluation.describers import TrainedDescriber
 from descriptors.evaluation.evaluate import instruments, samples_of, summed_up
@@ -17,10 +17,10 @@ from descriptors.evaluation.rows import ALL, Row
 from descriptors.evaluation.settings import Settings
 from descriptors.figures import Panel
 from descriptors.figures.history import compared_figure
+from descriptors.report.comparison import differences
 from descriptors.report.findings import mapping, number
 from descriptors.report.record import Record, read_record
-from descriptors.resuming import HARMLESS
-from descriptors.run_folder import CONFIG, SUMMARY, WEIGHTS
+from descriptors.run_folder import SUMMARY, WEIGHTS
 
 NOTHING = "-"
 
@@ -33,12 +33,6 @@ class Run:
     folder: Path
     record: Record  # its summary, history and settings
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Dotted key -> value, of what may change a result."""
-        whole = config.flat(config.to_plain(config.load(str(self.folder / CONFIG))))
-        return {key: value for key, value in whole.items() if key not in HARMLESS}
-
 
 def read_run(folder: Path | str) -> Run:
     """One run, called by its experiment.
@@ -47,7 +41,7 @@ def read_run(folder: Path | str) -> Run:
         ValueError: the folder is none that `train` wrote.
     """
     record = read_record(Path(folder))
-    return Run(str(record.settings["Experiment"] or Path(folder).name), Path(folder), record)
+    return Run(str(record.experiment or Path(folder).name), Path(folder), record)
 
 
 def finished_runs(root: Path | str, newest: int = 4) -> list[Run]:
@@ -108,25 +102,20 @@ def mma_figure(rows: Sequence[Row]) -> Figure:
 
 def table(runs: Sequence[Run], rows: Sequence[Row] = ()) -> str:
     """Markdown: a line a run with the settings that differ, its validation AP, and MMA@3 of `rows` in per cent."""
-    differing = _differing([run.settings for run in runs])
+    differing = differences({str(run.folder): run.record.settings for run in runs})
     measured = {(row.describer, row.set): row for row in rows}
     sets = list(dict.fromkeys(row.set for row in rows if row.set != ALL))
     head = ["run", *differing, "steps", "validation AP [95 %]", *(f"MMA@3 {name} [95 %]" for name in sets)]
     lines = [head, ["---"] * len(head)]
-    for run in runs:
-        settings, summary = run.settings, run.record.summary
-        said = [run.name, *(str(settings.get(key, NOTHING)) for key in differing), str(summary.get("steps", NOTHING))]
+    for place, run in enumerate(runs):
+        summary, values = run.record.summary, (row[place] for row in differing.values())
+        said = [run.name, *values, str(summary.get("steps", NOTHING))]
         lines.append([*said, _ap(summary), *(_mma(measured.get((run.name, name))) for name in sets)])
     names = {run.name for run in runs}
     for name in dict.fromkeys(row.describer for row in rows if row.describer not in names):
         blank = [NOTHING] * (len(differing) + 2)
         lines.append([name, *blank, *(_mma(measured.get((name, one))) for one in sets)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = dict.fromkeys(key for one in settings for key in one)
-    return [key for key in keys if any(one.get(key) != settings[0].get(key) for one in settings)]
 
 
 def _ap(summary: Mapping[str, Any]) -> str:

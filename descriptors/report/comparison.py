@@ -13,7 +13,6 @@ from descriptors.report.findings import headline, mapping
 from descriptors.report.names import names_of
 from descriptors.report.page import environment, picture_of
 from descriptors.report.record import Record, read_record
-from descriptors.report.stopped import settings_of
 from descriptors.resuming import HARMLESS
 
 UNSAID = ("data.root", *HARMLESS)  # the data are told apart by their contents
@@ -50,7 +49,7 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
             runs=[_compared(name, *run) for name, run in found.items()],
             sets=SETS,
             main_px=MAIN_PX,
-            differences=differences({name: record.config for name, record in records.items()}),
+            differences=differences({name: record.settings for name, record in records.items()}),
             defects=[f"{name}: {defect}" for name, record in records.items() for defect in record.defects],
             same_photos=len({_content(record) for record in records.values()}) == 1,
             curves=picture_of(curves, CAPTION),
@@ -60,9 +59,8 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     return path
 
 
-def differences(configs: Mapping[str, str]) -> dict[str, list[str]]:
+def differences(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """{key: its value in each run} of the settings that are not the same in all runs and that training depends on."""
-    settings = {name: settings_of(config) for name, config in configs.items()}
     keys = dict.fromkeys(key for found in settings.values() for key in found)
     rows = {key: [str(found.get(key, "not set")) for found in settings.values()] for key in keys}
     return {key: row for key, row in rows.items() if len(set(row)) > 1 and key not in UNSAID}
@@ -71,7 +69,7 @@ def differences(configs: Mapping[str, str]) -> dict[str, list[str]]:
 def _compared(name: str, folder: Path, record: Record) -> Compared:
     summary = record.summary
     facts = {
-        "experiment": record.settings["Experiment"],
+        "experiment": record.experiment,
         "folder": str(folder),
         "steps": summary.get("steps"),
         "best step": summary.get("best_step"),

@@ -20,7 +20,7 @@ def names_of(runs: Sequence[Run]) -> list[str]:
 
 def _experiment(run: Run) -> str:
     folder, record = run
-    return str(record.settings["Experiment"] or record.summary.get("experiment") or folder.name)
+    return str(record.experiment or folder.name)
 
 
 def _with_start(form: str) -> Callable[[Run], str]:

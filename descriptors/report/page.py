@@ -71,7 +71,7 @@ def _render(record: Record, pictures: list[Picture], first_notes: list[str]) -> 
         .get_template("report.html.jinja")
         .render(
             record=record,
-            title=str(record.summary.get("experiment") or record.settings["Experiment"] or "A run"),
+            title=str(record.experiment or "A run"),
             lead=_lead(record),
             dataset=mapping(record.summary.get("dataset")),
             notes=first_notes + (notes if isinstance(notes, list) else []),
@@ -124,9 +124,8 @@ def _encode(path: Path) -> tuple[str, str]:
 
 def _lead(record: Record) -> str:
     """The run in one line, of what was recorded."""
-    parts = [
-        f"{record.settings[name]} {name.lower()}" for name in ("Network", "Miner", "Loss") if record.settings[name]
-    ]
+    main = record.main_settings
+    parts = [f"{main[name]} {name.lower()}" for name in ("Network", "Miner", "Loss") if main[name]]
     steps, photos = record.summary.get("steps"), mapping(record.summary.get("dataset")).get("train")
     parts += [f"{plain(steps)} steps"] if steps is not None else []
     parts += [f"{plain(photos)} training photos"] if photos is not None else []

@@ -8,10 +8,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from descriptors.config import flat
 from descriptors.figures import History, read_history
 from descriptors.run_folder import CONFIG, METRICS, SUMMARY
 
-SETTINGS = {
+MAIN = {
     "Experiment": "name",
     "Scale": "scale",
     "Network": "network.name",
@@ -30,10 +31,20 @@ class Record:
     """The files of a run folder."""
 
     config: str  # config.yaml as it stands
-    settings: dict[str, Any]  # {in words: value} of the settings that matter most, None where not recorded
+    settings: Mapping[str, Any]  # dotted key -> value of it, empty where it cannot be read
     summary: Mapping[str, Any]  # summary.json, empty where missing
     history: History  # metrics.csv, empty where missing
     defects: list[str]  # sentences on what was missing, cut or broken
+
+    @property
+    def experiment(self) -> str | None:
+        """Its name; None where it was not recorded."""
+        return self.settings.get("name") or self.summary.get("experiment")
+
+    @property
+    def main_settings(self) -> dict[str, Any]:
+        """{In words: value} of the settings that matter most, None where not recorded."""
+        return {words: self.settings.get(key) for words, key in MAIN.items()}
 
 
 def read_record(run_dir: Path) -> Record:
@@ -62,11 +73,10 @@ def _read_config(run_dir: Path) -> str:
 
 def _settings(config: str, defects: list[str]) -> dict[str, Any]:
     try:
-        tree = OmegaConf.create(config)
-        return {words: OmegaConf.select(tree, key) for words, key in SETTINGS.items()}
+        return flat(OmegaConf.to_container(OmegaConf.create(config)))  # type: ignore[arg-type]
     except Exception as error:  # the YAML parser's errors and OmegaConf's share no narrower class
         defects.append(f"config.yaml could not be read as settings: {error}")
-        return dict.fromkeys(SETTINGS)
+        return {}
 
 
 def _read_summary(path: Path, defects: list[str]) -> Mapping[str, Any]:

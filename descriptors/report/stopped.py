@@ -1,30 +1,17 @@
 """What the page of a run says that was stopped before its last step."""
 
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from descriptors.checkpoints import checkpoint_name
-from descriptors.config import experiment_names, flat
+from descriptors.config import experiment_names
 from descriptors.going_on import command
 from descriptors.report.record import Record
 from descriptors.run_folder import CHECKPOINTS
 
 
-def settings_of(config: str) -> dict[str, Any]:
-    """Dotted key -> value of a run's `config.yaml`; none where it cannot be read, which the record's defects say."""
-    try:
-        return flat(OmegaConf.to_container(OmegaConf.create(config)))  # type: ignore[arg-type]
-    except (OmegaConfBaseException, YAMLError, TypeError, AttributeError):
-        return {}
-
-
 def stopped_note(record: Record, run_dir: Path) -> list[str]:
     """One sentence on where the run was stopped and how it goes on; none of a run that reached its end."""
-    settings = settings_of(record.config)
+    settings = record.settings
     steps, wanted = record.summary.get("steps"), settings.get("trainer.max_steps")
     if not isinstance(steps, int) or not isinstance(wanted, int) or steps >= wanted:
         return []
