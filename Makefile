@@ -20,6 +20,7 @@ SEED ?=
 NOTEBOOKS ?=
 SWEEP ?= hyperparameters
 BIN := .venv/bin
+CORES = $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 READY := .venv/.ready
 # pip says much: shown are downloads of a megabyte and more, as they begin, and when it unpacks; errors it says itself.
 SHOWN := (Downloading|Using cached) [^ ]+ \([0-9.]+ [MG]B\)|Installing collected packages
@@ -65,7 +66,7 @@ docs: $(READY)
 
 # One process a core, each with one thread; `pytest` by itself runs them one after the other.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(CORES) --maxprocesses 8 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow --timeout 1800

@@ -19,12 +19,20 @@ def make(table: Table, name: str, settings: Any) -> Any:
     """
     if name in table:
         return table[name](settings)
-    made = imported(name)
+    return called(name, settings, takes=f"one argument, a {type(settings).__name__}")
+
+
+def called(name: str, *given: Any, takes: str) -> Any:
+    """What `package.module:Name` makes of some arguments, which `takes` names in words.
+
+    Raises:
+        ConfigError: when it can't be imported or takes something else.
+    """
+    make = imported(name)
     try:
-        return made(settings)
+        return make(*given)
     except TypeError as error:
-        kind = type(settings).__name__
-        raise ConfigError(f"'{name}' can't be made ({error}); it is called with one argument, a {kind}.") from error
+        raise ConfigError(f"'{name}' can't be made ({error}); it is called with {takes}.") from error
 
 
 def imported(name: str) -> Any:

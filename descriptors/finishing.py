@@ -11,17 +11,15 @@ from pytorch_lightning import Trainer
 
 from descriptors.checkpoints import BEST, read_checkpoint
 from descriptors.config import to_plain
-from descriptors.distributed import is_main
 from descriptors.loggers import concluded
 from descriptors.module import DescriptorModule
 from descriptors.report import write_report
 from descriptors.report.evaluation import RECORD, evaluation_lines
 from descriptors.report.findings import headline
-from descriptors.resuming import Resume
 from descriptors.run_folder import CHECKPOINTS, WEIGHTS
 from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
-from descriptors.summary import complete_summary, counts, device_name, figures_of, now, write_summary
+from descriptors.summary import counts, device_name, figures_of, now, write_summary
 from descriptors.weights import save_weights
 
 log = logging.getLogger(__name__)
@@ -34,16 +32,6 @@ class Outcome:
     folder: Path
     stopped_at: int | None = None  # the step at which a signal stopped it, or None
     lines: tuple[str, ...] = ()  # what to tell the user
-
-
-def result(experiment: Experiment, resume: Resume, folder: Path) -> Outcome | None:
-    """What a run said that is at its end already and has nothing left to do."""
-    if resume.step < experiment.trainer.max_steps or resume.changed:
-        return None
-    summary = complete_summary(folder, resume.step, experiment.evaluate_at_end)
-    if summary is None:
-        return None
-    return Outcome(folder, lines=_lines(summary, folder, write_report(folder)) if is_main() else ())
 
 
 def finish(experiment: Experiment, folder: Path, trainer: Trainer, module: DescriptorModule) -> Outcome:
@@ -67,7 +55,6 @@ def finish(experiment: Experiment, folder: Path, trainer: Trainer, module: Descr
     if experiment.evaluate_at_end and stopped is None and best.is_file():
         summary[RECORD] = _evaluated(folder, str(trainer.strategy.root_device))
     summary["counts"] |= concluded(trainer.loggers, folder, summary)
-    summary["complete"] = stopped is None
     write_summary(folder, summary)
     return Outcome(folder, stopped, _lines(summary, folder, write_report(folder)))
 
@@ -103,7 +90,7 @@ def _evaluated(folder: Path, device: str) -> dict[str, Any]:
 def _lines(summary: Mapping[str, Any], folder: Path, report: Path) -> tuple[str, ...]:
     lines = [*evaluation_lines(summary), f"report:  {report}"]
     if (folder / WEIGHTS).is_file():
-        lines.append(f"weights: {folder / 'weights.safetensors'}")
+        lines.append(f"weights: {folder / WEIGHTS}")
     found = headline(summary)
     if found["untrained"] is None or found["trained"] is None:
         return tuple(lines)

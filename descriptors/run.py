@@ -12,7 +12,7 @@ from descriptors.clock import PhaseClock
 from descriptors.config import to_yaml
 from descriptors.data.module import PairDataModule
 from descriptors.distributed import is_main
-from descriptors.finishing import Outcome, finish, result
+from descriptors.finishing import Outcome, finish
 from descriptors.launching import SameStart, ending_together
 from descriptors.loggers import check_loggers, ended, loggers_of
 from descriptors.out_of_memory import out_of_memory_said
@@ -54,8 +54,6 @@ def _train(experiment: Experiment, words: Sequence[str], stop: StopRequest) -> O
     check_machine(experiment)
     check_loggers(experiment)
     folder = _folder(experiment, resume)
-    if resume is not None and (whole := result(experiment, resume, folder)):
-        return whole
     clock = PhaseClock()
     module = build.module(experiment, clock)
     data = build.data_module(experiment, build.photo_index(experiment), module.miner.needs_neighbours, clock)

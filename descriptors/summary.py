@@ -17,9 +17,7 @@ from descriptors.fine_tuning import OWN
 from descriptors.metrics import THRESHOLDS_PX
 from descriptors.mining import RetrievalMiner
 from descriptors.module import DescriptorModule
-from descriptors.report.evaluation import RECORD
-from descriptors.report.findings import mapping
-from descriptors.run_folder import SUMMARY, WEIGHTS
+from descriptors.run_folder import SUMMARY
 from descriptors.schema import Experiment
 
 FEW_PHOTOS = 100
@@ -103,17 +101,6 @@ def device_name(trainer: Trainer) -> str:
 def now() -> str:
     """The time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def complete_summary(folder: Path, steps: int, evaluated: bool) -> dict[str, Any] | None:
-    """The summary of a run that came to its end at this step, measured if it should be; None of any other."""
-    try:
-        summary = mapping(json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-    whole = summary.get("complete") is True and summary.get("steps") == steps and (folder / WEIGHTS).is_file()
-    measured = mapping(summary.get(RECORD))
-    return dict(summary) if whole and (not evaluated or (measured and "error" not in measured)) else None
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

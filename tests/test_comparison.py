@@ -7,7 +7,7 @@ import re
 import pytest
 
 from descriptors.cli import main
-from descriptors.report.comparison import differences
+from descriptors.report.comparison import UNSAID, differences
 from descriptors.report.names import names_of
 from descriptors.report.record import read_record
 
@@ -126,8 +126,7 @@ def test_a_start_that_the_folder_does_not_say_is_taken_from_the_summary(tmp_path
 
 
 def test_differences_are_of_what_training_depends_on():
-    settings = {
-        "a": {"x": 1, "output_dir": "u", "data.root": "p", "data.workers": 1, "data.batch_size": 4},
-        "b": {"x": 1, "data.batch_size": 8},
-    }
-    assert differences(settings) == {"data.batch_size": ["4", "8"]}
+    first = {"x": 1, "output_dir": "u", "data.root": "p", "data.workers": 1, "data.batch_size": 4}
+    settings = [first, {"x": 1, "data.batch_size": 8}, first]
+    assert differences(settings, UNSAID) == {"data.batch_size": ["4", "8", "4"]}
+    assert differences(settings) == {"data.batch_size": ["4", "8", "4"], "data.root": ["p", "not set", "p"]}

@@ -62,6 +62,7 @@ def test_every_module_and_every_page_is_there(site):
     expected += [path.relative_to(REPOSITORY).with_suffix("") for path in REPOSITORY.glob("docs/how-to/*.md")]
     assert [name for name in expected if not (site / f"{name}.html").is_file()] == []
     assert "url=README.html" in (site / "index.html").read_text()
+    assert (site / "README.html").is_file()
 
 
 @pytest.mark.slow

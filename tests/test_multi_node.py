@@ -15,7 +15,7 @@ from descriptors.checks import ConfigError
 from descriptors.distributed import is_main
 from descriptors.figures import read_history
 from descriptors.launching import check_started, launcher
-from tests.ending import SHOWS_STACKS, statuses
+from tests.ending import SHOWS_STACKS, check_all_end
 from tests.robustness.forks import LAUNCHERS
 from tests.robustness.scenes import free_port
 from tests.test_training import SMALL, weights
@@ -127,7 +127,7 @@ def run(folder, commands):
             given = {"env": inherited | variables, "cwd": folder / where, "stdout": output, "stderr": output}
             processes.append(subprocess.Popen(command, **given))
     try:
-        statuses(processes, logs, seconds=300)
+        check_all_end(processes, logs, seconds=300)
     finally:
         for process in processes:
             process.terminate()  # torchrun then ends its workers

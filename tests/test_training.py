@@ -196,26 +196,6 @@ def test_a_resumed_run_keeps_the_settings_it_began_with(tmp_path, photo_folder, 
     assert (tmp_path / "config.yaml").read_text() == before
 
 
-@without_pictures
-def test_a_run_at_its_end_says_its_result_again_unless_something_of_it_is_missing(tmp_path, photo_folder, capsys):
-    words = ["in_batch", tmp_path, f"data.root={photo_folder}", "trainer.max_steps=2", "resume=auto"]
-    assert train(*words) == 0
-    first = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("trained: ") for line in first)
-    summary = tmp_path / "summary.json"
-    written = summary.read_text()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("descriptors.build.module", lambda *given: pytest.fail("it was built again"))
-        assert train(*words) == 0
-    assert capsys.readouterr().out.splitlines() == first
-    assert summary.read_text() == written
-    summary.write_text(json.dumps(json.loads(written) | {"complete": False}))  # as where it was killed before its end
-    assert train(*words) == 0
-    assert json.loads(summary.read_text())["complete"]
-    assert train(*words[:-2], "trainer.max_steps=3", "resume=auto") == 0
-    assert json.loads(summary.read_text())["steps"] == 3
-
-
 def bad(words, capsys):
     """Runs the command; what it says must be its last line, one sentence, and no traceback."""
     code = main(["train", *words])

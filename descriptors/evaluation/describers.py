@@ -71,7 +71,7 @@ def describer_of(word: str, weights: Path | None = None, device: str = "cpu", al
         precision = "32" if plain == word else "bf16"
         return TrainedDescriber(word, weights_file(plain), device, allow_imports, precision)
     if is_own(word):
-        made: Describer = own(word, weights, device)
+        made: Describer = own(word, weights, device, "describe")
         return made
     raise ValueError(
         f"unknown describer '{word}', and no such run folder, *.safetensors or *.ckpt file; shipped are "

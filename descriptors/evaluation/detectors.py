@@ -72,7 +72,7 @@ def detector_of(name: str, weights: Path | None = None, device: str = "cpu") -> 
         ValueError: the name is unknown, or the weights are missing or damaged.
     """
     if is_own(name):
-        made: Detector = own(name, weights, device)
+        made: Detector = own(name, weights, device, "detect")
         return made
     if name not in DETECTORS:
         raise ValueError(f"unknown detector '{name}'{nearest(name, list(DETECTORS))}")

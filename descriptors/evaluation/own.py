@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from descriptors.checks import ConfigError
-from descriptors.choice import imported
+from descriptors.choice import called
 
 
 def is_own(word: str) -> bool:
@@ -12,16 +12,17 @@ def is_own(word: str) -> bool:
     return ":" in word and not Path(word).expanduser().exists()
 
 
-def own(word: str, weights: Path | None, device: str) -> Any:
+def own(word: str, weights: Path | None, device: str, does: str) -> Any:
     """What the named class or function makes; it is called like the entries of `DETECTORS` and `BASELINES`.
 
+    Args:
+        does: `detect` or `describe`.
+
     Raises:
-        ConfigError: when it can't be imported or takes something else.
+        ConfigError: when it can't be imported, takes something else or makes something else.
     """
-    make = imported(word)
-    try:
-        return make(word, weights, device)
-    except TypeError as error:
-        raise ConfigError(
-            f"'{word}' can't be made ({error}); it is called with this name, a file of weights or None, and a device."
-        ) from error
+    made = called(word, word, weights, device, takes="this name, a file of weights or None, and a device")
+    for attribute in ("name", "identity", does):
+        if not hasattr(made, attribute):
+            raise ConfigError(f"'{word}' makes a {type(made).__name__} that has no '{attribute}'; give it one.")
+    return made

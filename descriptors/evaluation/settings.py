@@ -11,6 +11,7 @@ from descriptors.evaluation.describers import BASELINES, LEARNED_BASELINES
 from descriptors.evaluation.detectors import LEARNED_DETECTORS
 from descriptors.evaluation.labels import absolute
 from descriptors.evaluation.matching import check_ratio
+from descriptors.evaluation.own import is_own
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Settings:
 def _check_names(settings: Settings) -> None:
     if not settings.describers:
         raise ValueError(f"no describer was named; name some of {', '.join(BASELINES)}, or weights by path.")
-    readers = {settings.detector, *settings.describers} & {*LEARNED_DETECTORS, *LEARNED_BASELINES}
-    unused = set(settings.weights) - readers
+    named = {settings.detector, *settings.describers}
+    learned = {*LEARNED_DETECTORS, *LEARNED_BASELINES, *filter(is_own, named)}
+    unused = set(settings.weights) - (named & learned)
     if unused:
         known = ", ".join(dict.fromkeys((*LEARNED_DETECTORS, *LEARNED_BASELINES)))
         raise ValueError(f"weights are given for '{min(unused)}', but nothing named here reads them; {known} do.")

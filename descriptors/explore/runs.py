@@ -102,7 +102,7 @@ def mma_figure(rows: Sequence[Row]) -> Figure:
 
 def table(runs: Sequence[Run], rows: Sequence[Row] = ()) -> str:
     """Markdown: a line a run with the settings that differ, its validation AP, and MMA@3 of `rows` in per cent."""
-    differing = differences({str(run.folder): run.record.settings for run in runs})
+    differing = differences([run.record.settings for run in runs])
     measured = {(row.describer, row.set): row for row in rows}
     sets = list(dict.fromkeys(row.set for row in rows if row.set != ALL))
     head = ["run", *differing, "steps", "validation AP [95 %]", *(f"MMA@3 {name} [95 %]" for name in sets)]

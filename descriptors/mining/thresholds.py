@@ -128,7 +128,7 @@ class _Search:
             return
         starts = torch.searchsorted(row, torch.arange(len(scores) + 1))
         exact = sampled_product(self.anchors.keypoints.descriptor[rows], pool.keypoints.descriptor, column, starts)
-        found = packed(exact, pool.number.index_select(0, column).add_(start))
+        found = packed(exact.float(), pool.number.index_select(0, column).add_(start))
         table = found.new_full((len(scores), self.top_k + int(starts.diff().max())), NOBODY)
         table[:, : self.top_k] = self.best[rows]
         before = torch.arange(len(scores)) * table.shape[1] + self.top_k - starts[:-1]

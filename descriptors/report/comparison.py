@@ -49,7 +49,7 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
             runs=[_compared(name, *run) for name, run in found.items()],
             sets=SETS,
             main_px=MAIN_PX,
-            differences=differences({name: record.settings for name, record in records.items()}),
+            differences=differences([record.settings for record in records.values()], UNSAID),
             defects=[f"{name}: {defect}" for name, record in records.items() for defect in record.defects],
             same_photos=len({_content(record) for record in records.values()}) == 1,
             curves=picture_of(curves, CAPTION),
@@ -59,11 +59,11 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     return path
 
 
-def differences(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """{key: its value in each run} of the settings that are not the same in all runs and that training depends on."""
-    keys = dict.fromkeys(key for found in settings.values() for key in found)
-    rows = {key: [str(found.get(key, "not set")) for found in settings.values()] for key in keys}
-    return {key: row for key, row in rows.items() if len(set(row)) > 1 and key not in UNSAID}
+def differences(settings: Sequence[Mapping[str, Any]], unsaid: Sequence[str] = HARMLESS) -> dict[str, list[str]]:
+    """{key: its value in each run} of the settings that are not the same in all runs, but for those left unsaid."""
+    keys = dict.fromkeys(key for found in settings for key in found)
+    rows = {key: [str(found.get(key, "not set")) for found in settings] for key in keys}
+    return {key: row for key, row in rows.items() if len(set(row)) > 1 and key not in unsaid}
 
 
 def _compared(name: str, folder: Path, record: Record) -> Compared:

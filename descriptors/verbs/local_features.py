@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from descriptors import shipped
 from descriptors.data.decoding import Pixels
 from descriptors.describe import MAX_SIDE_PX
-from descriptors.evaluation.describers import BASELINES, Descriptors, describer_of
+from descriptors.evaluation.describers import BASELINES, Descriptors, TrainedDescriber, describer_of
 from descriptors.evaluation.detectors import DETECTORS, Keypoints, detector_of
 from descriptors.evaluation.features import described, detected
 from descriptors.evaluation.settings import Settings
@@ -79,8 +79,8 @@ class FeatureExtractor:
     @property
     def identity(self) -> str:
         """All that the features of a photo depend on beside its pixels; where weights lie makes no difference."""
-        word, settings = self.describer.name, self.settings
-        describer = f"{word} {self.describer.identity}" if word in BASELINES else f"weights {self.describer.identity}"
+        settings, is_trained = self.settings, isinstance(self.describer, TrainedDescriber)
+        describer = f"{'weights' if is_trained else self.describer.name} {self.describer.identity}"
         detector = f"{self.detector.name} {self.detector.identity}"
         return f"{describer}; {detector}; {settings.keypoints} keypoints; {settings.max_side} px"
 

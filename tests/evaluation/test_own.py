@@ -1,5 +1,7 @@
 """Detectors and describers of one's own, by `package.module:Name`: made like those of the tables, or one sentence."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from descriptors.checks import ConfigError
 from descriptors.evaluation.describers import describer_of
 from descriptors.evaluation.detectors import detector_of
 from descriptors.evaluation.own import is_own
+from descriptors.evaluation.settings import Settings
+from descriptors.verbs.local_features import FeatureExtractor
 
 CODE = """
 import numpy as np
@@ -18,6 +22,9 @@ class Ones:
 
     def describe(self, image, keypoints):
         return np.ones((len(keypoints), 1), np.float32)
+
+class Twos(Ones):
+    pass
 
 def centre(name, weights, device):
     height, width = 0, 1
@@ -53,6 +60,7 @@ def test_both_are_made_with_name_weights_and_device(tmp_path):
         (":", "can't be imported"),
         ("mine_own:np.pi", "can't be imported"),
         ("mine_own:__name__", "can't be made"),
+        ("builtins:print", "makes a NoneType that has no 'name'; give it one"),
         ("builtins:len", "can't be made .*it is called with this name, a file of weights or None, and a device"),
     ],
 )
@@ -60,6 +68,17 @@ def test_what_is_not_there_or_takes_something_else_is_one_sentence(word, sentenc
     for made_of in (describer_of, detector_of):
         with pytest.raises(ConfigError, match=sentence):
             made_of(word)
+
+
+def test_weights_may_be_given_by_name_and_features_are_told_apart_by_it(tmp_path):
+    weights = {"mine_own:Ones": tmp_path / "file"}
+    settings = partial(Settings, data=tmp_path, keypoints=5, max_side=0, ratio=None)
+    first = FeatureExtractor(settings(describers=("mine_own:Ones",), weights=weights))
+    assert first.describer.given[0] == tmp_path / "file"
+    second = FeatureExtractor(settings(describers=("mine_own:Twos",)))
+    assert first.identity != second.identity
+    with pytest.raises(ValueError, match="weights are given for 'mine_own:Ones'"):
+        settings(describers=("mine_own:Twos",), weights=weights)
 
 
 def test_a_file_whose_name_has_a_colon_is_a_file(tmp_path):

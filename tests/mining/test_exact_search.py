@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from descriptors.batch import Described
-from descriptors.mining import InBatchMiner, Miner
+from descriptors.mining import InBatchMiner, Miner, thresholds
 from descriptors.mining import half_precision as halves
 from descriptors.mining.half_precision import hardest_in_halves
 from descriptors.mining.thresholds import GROUP, fastest_precision, hardest_by_thresholds
@@ -73,6 +73,30 @@ def test_the_best_are_those_of_float64(name, photos, keypoints, top_k, chunk, ra
     if shuffled:
         pool = reorder(pool, torch.randperm(len(pool.valid), generator=torch.Generator().manual_seed(seed)))
     check(name, InBatchMiner(top_k, own_pair_radius_px=radius), query, pool, chunk)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("block", [1, 500, 2**20])
+def test_threads_and_blocks_change_nothing(precision, block, monkeypatch):
+    query, pool = scene(6, 30, neighbours=2, dim=16, seed=7, valid_share=0.8)
+    miner = InBatchMiner(5, own_pair_radius_px=6)
+    alone = by_thresholds(miner, query, pool, 100, precision)
+    parts = []
+    monkeypatch.setattr(thresholds, "LEAST_SCORES", 1)
+    monkeypatch.setattr(thresholds, "MOST_SCORES", block)
+    monkeypatch.setattr(thresholds._Search, "_offer", seen_by(thresholds._Search._offer, parts))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    several = by_thresholds(miner, query, pool, 100, precision)
+    assert len(set(parts)) == 3
+    assert all(torch.equal(one, other) for one, other in zip(alone, several, strict=True))
+
+
+def seen_by(offer, parts):
+    def seen(search, part, *rest):
+        parts.append((part.start, part.stop))
+        return offer(search, part, *rest)
+
+    return seen
 
 
 @pytest.mark.parametrize("name", SEARCHES)
