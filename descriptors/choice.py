@@ -1,7 +1,9 @@
 """Choosing by name: a table entry, or anything importable as `package.module:Class`."""
 
 import importlib
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from descriptors.checks import ConfigError
@@ -42,7 +44,15 @@ def imported(name: str) -> Any:
         ConfigError: when there is no such thing.
     """
     path, _, attribute = name.partition(":")
+    _see_working_folder()
     try:
         return getattr(importlib.import_module(path), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"'{name}' can't be imported ({error}); give package.module:Class.") from error
+
+
+def _see_working_folder() -> None:
+    """Its files can be imported by `python -m descriptors` anyway, and by the installed command only so."""
+    here = str(Path.cwd())
+    if not sys.flags.safe_path and not {"", here} & set(sys.path):
+        sys.path.append(here)

@@ -92,6 +92,12 @@ class TrainingBar(Callback):
         self._draw(trainer, at_once=True)
         self._stop()
 
+    def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Of a run that was at its last step already, this alone is called."""
+        self._step = trainer.global_step
+        self._draw(trainer, at_once=True)
+        self._stop()
+
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         self._stop()
 

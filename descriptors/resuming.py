@@ -73,12 +73,19 @@ def resumed(experiment: Experiment, words: Sequence[str]) -> tuple[Experiment, R
     changed = changes(before, to_plain(experiment))
     if changed:
         log.warning("resuming with other settings than the run began with: %s", "; ".join(changed))
-    log.info("going on at step %d of %d, from %s", checkpoint["global_step"], experiment.trainer.max_steps, path)
-    if int(checkpoint["global_step"]) >= experiment.trainer.max_steps:
-        log.warning("%s is at the last step already; trainer.max_steps=<more> would go on.", path)
+    _say_where(int(checkpoint["global_step"]), experiment.trainer.max_steps, path)
     best: dict[str, Any] = next((state["best"] for state in checkpoint["callbacks"].values() if "best" in state), {})
     step, summary = int(checkpoint["global_step"]), dict(checkpoint["summary"])
     return experiment, Resume(path, step, summary, best.get("step"), bool(changed))
+
+
+def _say_where(step: int, last: int, path: Path) -> None:
+    if step < last:
+        log.info("going on at step %d of %d, from %s", step, last, path)
+    else:
+        log.warning(
+            "%s is at the last step already: only its result is written anew; trainer.max_steps=<more> trains on.", path
+        )
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

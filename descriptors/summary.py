@@ -41,7 +41,7 @@ def start_summary(experiment: Experiment, data: PairDataModule, module: Descript
 def _dataset(experiment: Experiment, data: PairDataModule) -> dict[str, Any]:
     index = data.index
     return {
-        "source": experiment.data.root or "bundled with scikit-image and scikit-learn (tiles of photographs)",
+        "source": experiment.data.root or "tiles of photographs bundled with scikit-image, scikit-learn and matplotlib",
         "photos": len(index),
         "train": len(data.train_photos),
         "held_out": len(data.held_out),

@@ -76,6 +76,7 @@ def test_a_run_without_a_summary_is_shown_with_what_is_missing(tmp_path):
     (broken / "summary.json").unlink()
     said = text(compared(tmp_path, broken, run_folder(tmp_path / "whole", 0.7)))
     assert "broken: summary.json is missing" in said
+    assert "was not recorded of all" in said
     assert "broken not recorded whole 0.700" in said
 
 

@@ -125,6 +125,17 @@ def test_a_run_leaves_its_log_and_one_whole_bar_and_a_resumed_one_goes_on_where_
     assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
 
 
+def test_the_bar_of_a_run_that_is_at_its_last_step_ends_too(terminal, photo_folder, tmp_path):
+    with watched(terminal):
+        for _ in range(2):
+            assert main(words(photo_folder, tmp_path / "run", "trainer.max_steps=2")) == 0
+        print("the end", file=sys.stderr)
+    lines = [line.rstrip() for line in Screen(WIDE).feed(terminal.text()).lines if line.strip()]
+    assert [line.split("━")[0].strip() for line in lines if "━" in line] == ["step 2 of 2", "step 2 of 2"]
+    assert lines[-1] == "the end"
+    assert any("only its result is written anew" in line for line in lines)
+
+
 @pytest.mark.parametrize("kind", ["dumb", "unknown"])
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(kind, terminal, photo_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", kind)

@@ -127,7 +127,7 @@ def test_the_terminal_says_the_same_in_a_line_a_describer():
     ]
     assert "1 of these could not be measured" in lines[4]
     assert evaluation_lines({"bundled_evaluation": {"error": "out of memory"}}) == [
-        "the bundled evaluation failed (out of memory); the weights are not affected."
+        "the bundled evaluation failed (out of memory); the weights are not affected, resume=auto measures them."
     ]
     assert evaluation_lines({}) == []
 

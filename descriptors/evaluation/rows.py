@@ -54,11 +54,16 @@ class Row:
     set: str  # all, or a group: illumination (sequences i_*), viewpoint (v_*), ...
     counts: dict[
         str, float
-    ]  # "pairs" or "queries"; means of what was described: "keypoints" an image, "matches" a pair
+    ]  # "pairs" or "queries" first; means of what was described: "keypoints" an image, "matches" a pair
     measures: dict[str, float]  # "mma@3", ...; those that apply to the set
     intervals: dict[str, list[float]]  # the same names -> [low, high], 95 % bootstrap over clusters of samples
     failures: int  # pairs or queries
     ms_per_image: float | None  # mean time to describe an image; None where all came from the cache
+
+    @property
+    def units(self) -> float:
+        """How many pairs or queries."""
+        return next(iter(self.counts.values()))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain containers; a measure `name@x` stands under `name`, and what is not finite is None."""

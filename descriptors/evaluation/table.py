@@ -69,7 +69,8 @@ def _counts(rows: Sequence[Row]) -> list[Lines]:
 def _measures(rows: Sequence[Row], shown: Sequence[str], decimals: Mapping[str, int]) -> list[Lines]:
     columns = [(name, [_worded(row.measures.get(name), decimals.get(name)) for row in rows]) for name in shown]
     first = decimals.get(shown[0])
-    ends = ["-".join(_worded(end, first) for end in row.intervals.get(shown[0], ())) for row in rows]
+    intervals = [row.intervals.get(shown[0], ()) if row.units > 1 else () for row in rows]
+    ends = ["-".join(_worded(end, first) for end in both) for both in intervals]
     columns.insert(1, (f"{shown[0].partition('@')[0]}@95 %", ends))
     blocks = groupby(columns, key=lambda column: column[0].partition("@")[0])
     return [_numbers(name, [(_head(full), cells) for full, cells in of_name]) for name, of_name in blocks]

@@ -51,7 +51,7 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
             main_px=MAIN_PX,
             differences=differences([record.settings for record in records.values()], UNSAID),
             defects=[f"{name}: {defect}" for name, record in records.items() for defect in record.defects],
-            same_photos=len({_content(record) for record in records.values()}) == 1,
+            photos=_photos(list(records.values())),
             curves=picture_of(curves, CAPTION),
         )
     )
@@ -73,7 +73,7 @@ def _compared(name: str, folder: Path, record: Record) -> Compared:
         "folder": str(folder),
         "steps": summary.get("steps"),
         "best step": summary.get("best_step"),
-        "seed": str(summary["seed"]) if "seed" in summary else None,
+        "seed": str(record.settings["seed"]) if "seed" in record.settings else None,
         "training photos": mapping(summary.get("dataset")).get("train"),
         "parameters": summary.get("parameters"),
         "pairs a second (median)": record.history.median("pairs_per_second"),
@@ -87,5 +87,9 @@ def _bundled(summary: Mapping[str, Any]) -> dict[str, Result]:
     return {name: result for name, result in first.items() if not math.isnan(result.mma[MAIN_PX])}
 
 
-def _content(record: Record) -> Any:
-    return mapping(record.summary.get("dataset")).get("content")
+def _photos(records: Sequence[Record]) -> str:
+    """Whether all runs had the `same` photos, or `different` ones, or it is `unknown` of one."""
+    contents = {mapping(record.summary.get("dataset")).get("content") for record in records}
+    if None in contents:
+        return "unknown"
+    return "same" if len(contents) == 1 else "different"

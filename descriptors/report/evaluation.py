@@ -78,7 +78,9 @@ def evaluation_lines(summary: Mapping[str, Any]) -> list[str]:
     if found is None:
         return []
     if found.error is not None:
-        return [f"the bundled evaluation failed ({found.error}); the weights are not affected."]
+        return [
+            f"the bundled evaluation failed ({found.error}); the weights are not affected, resume=auto measures them."
+        ]
     describers = list(dict.fromkeys(result.describer for one in found.sets for result in one.results))
     columns = [_column(one, describers) for one in found.sets]
     names = ["", *describers]

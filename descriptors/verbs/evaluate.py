@@ -16,6 +16,7 @@ from descriptors.evaluation.evaluate import Evaluation, measure
 from descriptors.evaluation.labels import absolute, apart, file_word
 from descriptors.evaluation.protocol import Protocol
 from descriptors.evaluation.protocols import PROTOCOLS, completed, protocol_of
+from descriptors.evaluation.rows import ALL
 from descriptors.evaluation.settings import Settings
 from descriptors.evaluation.table import WIDTH, text_table, write_csv
 from descriptors.figures.canvas import save
@@ -64,7 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures, prints the tables and what failed, writes the files after each folder of data; 0.
+    """Measures, prints the tables and what failed, writes the files after each folder of data.
+
+    Returns:
+        0, or 1 where a describer failed on all there was.
 
     Raises:
         ValueError: as `measure`, a folder of data is missing, or the JSON file cannot be one.
@@ -81,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"written: {arguments.json}, and beside it the rows as .csv and pictures as .png", flush=True)
         if files is not None and mode is not None:
             _log(evaluations, files, arguments, mode)
-    return 0
+    return int(any(row.failures == row.units for one in evaluations for row in one.rows if row.set == ALL))
 
 
 @dataclass(frozen=True)

@@ -26,18 +26,20 @@ def rows_by(protocol, describers, value=0.5):
 
 def test_a_table_by_hand():
     measures = [Measure("mma@3", "three"), Measure("mma@10", "ten"), Measure("matching_score", "score")]
-    samples = [Sample("v_a/1-2", None, {"three": 0.25, "ten": 1.0, "score": 0.125}, {"1": 900, "2": 1000}, 321, [0.05])]
+    seen = [None, {"three": 0.25, "ten": 1.0, "score": 0.125}, {"1": 900, "2": 1000}, 321, [0.05]]
+    samples = [Sample(name, *seen) for name in ("v_a/1-2", "v_a/1-3")]
     rows = rows_of("rootsift", samples, Summing("any", "folder", "pairs", measures))
     assert text_table(rows, [measure.name for measure in measures]).splitlines() == [
         "                                           mma ----------------  matching            ms/",
         "describer  set  pairs  keypoints  matches    @3      95 %   @10     score  failed  image",
-        "rootsift   all      1        950      321  25.0 25.0-25.0 100.0      12.5       0     50",
+        "rootsift   all      2        950      321  25.0 25.0-25.0 100.0      12.5       0     50",
     ]
 
 
 def test_what_is_no_share_is_not_shown_in_per_cent():
     measures = [Measure("registered", "in"), Measure("median_position_m", "metres")]
-    rows = rows_of("sift", [Sample("a.jpg", None, {"in": 0.5, "metres": 0.0123})], Summing("any", "d", "q", measures))
+    samples = [Sample(name, None, {"in": 0.5, "metres": 0.0123}) for name in ("a.jpg", "b.jpg")]
+    rows = rows_of("sift", samples, Summing("any", "d", "q", measures))
     line = text_table(rows, ["registered", "median_position_m"], {"median_position_m": 3}).splitlines()[-1]
     assert line.split()[4:7] == ["50.0", "50.0-50.0", "0.012"]
 
@@ -56,7 +58,7 @@ def test_a_wide_terminal_shows_names_in_full():
 
 
 def test_what_does_not_apply_to_a_set_is_left_empty():
-    """The stereo set has no homography: the mean over all is that of the sets that have one."""
+    """The stereo set has no homography: the mean over all is that of the sets that have one. A pair has no interval."""
     measures = [Measure("mma@3", "mma"), Measure("homography_accuracy@3", "homography")]
     samples = [
         Sample("warped", "viewpoint", {"mma": 0.4, "homography": 1.0}, {"1": 10}, 2),
@@ -65,7 +67,7 @@ def test_what_does_not_apply_to_a_set_is_left_empty():
     rows = rows_of("rootsift", samples, Summing("any", "folder", "pairs", measures))
     assert [row.measures.get("homography_accuracy@3") for row in rows] == [1.0, 1.0, None]
     lines = text_table(rows, ["mma@3", "homography_accuracy@3"]).splitlines()
-    assert [line.split()[-3:] for line in lines[-3:]] == [["100.0", "0", "cached"]] * 2 + [["20.0-20.0", "0", "cached"]]
+    assert [line.split()[-3:] for line in lines[-3:]] == [["100.0", "0", "cached"]] * 2 + [["20.0", "0", "cached"]]
     assert len(rows[2].as_dict()["mma"]) == 1
     assert to_array(threshold_figure(rows, "homography_accuracy", "accuracy")).std() > 0
 

@@ -110,11 +110,11 @@ def test_what_was_measured_before_an_error_is_written(tmp_path, capsys):
     assert f"written: {report}" in capsys.readouterr().out
 
 
-def test_many_failures_are_listed_in_part_and_counted(tmp_path, capsys):
+def test_many_failures_are_listed_in_part_and_counted_and_nothing_else_is_the_exit_status(tmp_path, capsys):
     for number in range(13):
         (tmp_path / f"v_{number:02d}").mkdir()
         (tmp_path / f"v_{number:02d}/H_1_2").write_text("1 0 0")
-    assert command("rootsift", "--data", tmp_path, "--no-cache") == 0
+    assert command("rootsift", "--data", tmp_path, "--no-cache") == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed")]
     assert len(lines) == 11
     assert lines[-1] == "failed: 3 more; --json FILE names them all."
