@@ -1,5 +1,6 @@
 """Detectors and describers of one's own, by `package.module:Name`: made like those of the tables, or one sentence."""
 
+import sys
 from functools import partial
 
 import numpy as np
@@ -68,6 +69,14 @@ def test_what_is_not_there_or_takes_something_else_is_one_sentence(word, sentenc
     for made_of in (describer_of, detector_of):
         with pytest.raises(ConfigError, match=sentence):
             made_of(word)
+
+
+def test_a_file_of_the_folder_one_runs_in_is_found_by_the_installed_command_too(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "mine_here.py").write_text(CODE)
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path / "here"))])
+    assert describer_of("mine_here:Ones").name == "mine_here:Ones"
 
 
 def test_weights_may_be_given_by_name_and_features_are_told_apart_by_it(tmp_path):
