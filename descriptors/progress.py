@@ -88,12 +88,8 @@ class TrainingBar(Callback):
         else:
             self._stop()
 
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self._draw(trainer, at_once=True)
-        self._stop()
-
     def on_fit_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Of a run that was at its last step already, this alone is called."""
+        """Called also where there was no step left to train."""
         self._step = trainer.global_step
         self._draw(trainer, at_once=True)
         self._stop()

@@ -222,7 +222,7 @@ def test_other_ranks_draw_nothing():
     shown, drawn = bar()
     begin(shown, trainer)
     step(shown, trainer, 40)
-    shown.on_train_end(trainer, None)
+    shown.on_fit_end(trainer, None)
     assert drawn.getvalue() == ""
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from descriptors.evaluation.detectors import DETECTORS
 from descriptors.evaluation.evaluate import Evaluation, measure
 from descriptors.evaluation.labels import absolute, apart, file_word
 from descriptors.evaluation.protocol import Protocol
@@ -22,7 +21,7 @@ from descriptors.evaluation.table import WIDTH, text_table, write_csv
 from descriptors.figures.canvas import save
 from descriptors.verbs.assignments import assigned, weight_files
 from descriptors.verbs.imports import allow_imports
-from descriptors.verbs.local_features import describers
+from descriptors.verbs.local_features import describers, detectors
 from descriptors.wandb_login import MODES, Mode, mode_of
 
 CACHE = Path("~/.cache/descriptors/features")
@@ -37,9 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("describer", nargs="+", help=describers())
     parser.add_argument("--protocol", default="homography-folder", help="how to measure: one of those below")
     parser.add_argument("--data", type=Path, nargs="+", default=[], help="one or more folders in its layout")
-    parser.add_argument(
-        "--detector", default="sift", help=f"one of {', '.join(DETECTORS)}, or your own package.module:function"
-    )
+    parser.add_argument("--detector", default="sift", help=detectors())
     parser.add_argument("--keypoints", type=int, help="the best so many an image, 0 for all (as the protocol says)")
     parser.add_argument(
         "--max-side", type=int, help="px; larger images are shrunk, 0 keeps them (as the protocol says)"

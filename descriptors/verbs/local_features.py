@@ -87,9 +87,7 @@ class FeatureExtractor:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `settings_of` beside the describer."""
-    parser.add_argument(
-        "--detector", default="sift", help=f"one of {', '.join(DETECTORS)}, or your own package.module:function (sift)"
-    )
+    parser.add_argument("--detector", default="sift", help=f"{detectors()} (sift)")
     parser.add_argument("--keypoints", type=int, default=2048, help="the best so many a photo, 0 for all (2048)")
     parser.add_argument(
         "--max-side",
@@ -107,6 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def describers() -> str:
     """What `--describer` can be, in words."""
     return f"{', '.join(BASELINES)}, {trained()}, or your own package.module:Class"
+
+
+def detectors() -> str:
+    """What `--detector` can be, in words."""
+    return f"one of {', '.join(DETECTORS)}, or your own package.module:function"
 
 
 def trained() -> str:
