@@ -1,8 +1,9 @@
 """Work of a CPU in equal parts at once, where torch by itself would use all threads for some of the steps only."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from threading import Barrier
 
@@ -31,6 +32,17 @@ def in_parts(work: Callable[[slice], None], rows: int, least: int) -> None:
     for error in [future.exception() for future in running]:
         if error is not None:
             raise error
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """This thread's small steps of torch stay in it: to wake the others takes longer than such a step itself."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache

@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from descriptors.threads import in_parts
+from descriptors.threads import in_parts, one_core
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,15 @@ def test_parts_run_at_once_with_one_thread_each_and_the_caller_keeps_its_own():
     new.start()
     new.join()
     assert fresh == [3]
+
+
+def test_small_steps_use_one_core_and_whatever_happens_the_thread_has_its_own_again():
+    with pytest.raises(ValueError, match="bad"), one_core():
+        assert torch.get_num_threads() == 1
+        raise ValueError("bad")
+    assert torch.get_num_threads() == 3
+    assert one_core()(torch.get_num_threads)() == 1
+    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize("least", [1, 9])

@@ -20,7 +20,7 @@ from descriptors.batch import Described, rows_of
 from descriptors.mining.candidates import NOBODY, packed, places_of, scores_of
 from descriptors.mining.streaming import Score, chunks
 from descriptors.similarities import rounding_loss, sampled_product
-from descriptors.threads import in_parts
+from descriptors.threads import in_parts, one_core
 
 GROUP = 16  # columns that share a maximum
 LEAST_SCORES = 2**18  # that are worth a thread of their own
@@ -56,9 +56,10 @@ def hardest_by_thresholds(
     search = _Search(anchors, top_k, admissible)
     for start, part in chunks(pool, chunk):
         search.offer(_side(part, relations[1][start : start + chunk], precision), start)
-    best = search.best.new_full((len(query.valid), top_k), NOBODY)
-    best.index_copy_(0, anchors.number, search.best.flip(1))
-    return places_of(best), scores_of(best)
+    with one_core():
+        best = search.best.new_full((len(query.valid), top_k), NOBODY)
+        best.index_copy_(0, anchors.number, search.best.flip(1))
+        return places_of(best), scores_of(best)
 
 
 def fastest_precision() -> torch.dtype:
@@ -78,6 +79,7 @@ class _Side:
     lost: Tensor  # (n,) length of what rounding took away
 
 
+@one_core()
 def _side(keypoints: Described, relation: Tensor, precision: torch.dtype) -> _Side:
     number = torch.arange(len(relation))
     if not bool(keypoints.valid.all() and (relation.diff() >= 0).all()):

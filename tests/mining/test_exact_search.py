@@ -85,8 +85,12 @@ def test_threads_and_blocks_change_nothing(precision, block, monkeypatch):
     monkeypatch.setattr(thresholds, "LEAST_SCORES", 1)
     monkeypatch.setattr(thresholds, "MOST_SCORES", block)
     monkeypatch.setattr(thresholds._Search, "_offer", seen_by(thresholds._Search._offer, parts))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    several = by_thresholds(miner, query, pool, 100, precision)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        several = by_thresholds(miner, query, pool, 100, precision)
+    finally:
+        torch.set_num_threads(before)
     assert len(set(parts)) == 3
     assert all(torch.equal(one, other) for one, other in zip(alone, several, strict=True))
 
