@@ -7,9 +7,13 @@ that is what makes resuming exact and two ranks equal to one. The mixer is split
 
 import hashlib
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from descriptors.constants import constant
 
 
 def _signed(value: int) -> int:
@@ -39,38 +43,69 @@ def mix(value: Tensor) -> Tensor:
     return value ^ _shift_right(value, 31)
 
 
+def unit_of(bits: Tensor) -> Tensor:
+    """Uniform float32 in [0, 1) of int64 that look random."""
+    return _shift_right(bits, 40).float() * 2.0**-24
+
+
+Path = tuple[str, ...]  # names of the forks that lead to a key or a draw, and the draw's own
+
+
+class Known(Protocol):
+    """What was hashed before of the same samples; None where it was not."""
+
+    def key(self, path: Path) -> Tensor | None:
+        """(B,) int64."""
+
+    def unit(self, path: Path, count: int) -> Tensor | None:
+        """(B, count) float32 in [0, 1): the first numbers of a draw."""
+
+    def rows(self, index: Tensor) -> "Known":
+        """The same of some of the samples."""
+
+
 class Draws:
     """The random numbers of a batch of samples.
 
     Args:
-        key: (B,) int64, one key a sample.
+        key: (B,) int64, one key a sample; or what makes it when it is asked for.
+        path: the forks that lead here from the samples' own keys.
+        known: where to look before hashing, see `drawing_ahead`.
 
     All methods return a tensor (B, *shape) on the keys' device; row b depends on key[b], the name and the shape only.
     """
 
-    def __init__(self, key: Tensor) -> None:
-        self.key = key
+    def __init__(self, key: Tensor | Callable[[], Tensor], path: Path = (), known: Known | None = None) -> None:
+        self._key, self._path, self._known = key, path, known
 
-    def __len__(self) -> int:
-        return self.key.shape[0]
+    @property
+    def key(self) -> Tensor:
+        """(B,) int64."""
+        if not isinstance(self._key, Tensor):
+            known = self._known.key(self._path) if self._known else None
+            self._key = self._key() if known is None else known
+        return self._key
 
     def fork(self, name: str) -> "Draws":
         """Draws of the same samples that share no number with these, e.g. for the other crop of the pair."""
-        return Draws(mix(self.key ^ key_of(name)))
+        return Draws(lambda: mix(self.key ^ key_of(name)), (*self._path, name), self._known)
 
     def rows(self, index: Tensor) -> "Draws":
         """The draws of some of the samples: index (R,) int64 or (B,) bool."""
-        return Draws(self.key[index])
+        return Draws(lambda: self.key[index], self._path, self._known.rows(index) if self._known else None)
 
-    def _bits(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        counter = torch.arange(math.prod(shape), device=self.key.device)
-        bits = mix(mix(self.key ^ key_of(name))[:, None] + counter[None])
-        return bits.view(-1, *shape)
+    def _unit(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Uniform float32 in [0, 1); it may be shared, so nobody writes to it."""
+        count = math.prod(shape)
+        unit = self._known.unit((*self._path, name), count) if self._known else None
+        if unit is None:
+            key = self.fork(name).key[:, None]
+            unit = unit_of(mix(key + torch.arange(count, device=key.device)))
+        return unit.view(-1, *shape)
 
     def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Uniform float32 in [low, high)."""
-        unit = _shift_right(self._bits(name, shape), 40).float() * 2.0**-24
-        return low + (high - low) * unit
+        return low + (high - low) * self._unit(name, shape)
 
     def normal(self, name: str, *shape: int) -> Tensor:
         """Standard normal float32 (Box-Muller)."""
@@ -79,14 +114,15 @@ class Draws:
 
     def coin(self, name: str, *shape: int, probability: float = 0.5) -> Tensor:
         """True with the given probability."""
-        return self.uniform(name, *shape) < probability
+        return self._unit(name, shape) < probability
 
     def sign(self, name: str, *shape: int) -> Tensor:
         """-1.0 or +1.0, each half of the time."""
         return 1 - 2 * self.coin(name, *shape).float()
 
-    def choice(self, name: str, weights: Tensor) -> Tensor:
-        """(B,) int64: the number of one option, drawn by weight (options,)."""
-        edges = (weights / weights.sum()).cumsum(0).to(self.key.device)
-        last = int(weights.nonzero().max())
-        return torch.bucketize(self.uniform(name), edges, right=True).clamp_max(last)
+    def choice(self, name: str, weights: tuple[float, ...]) -> Tensor:
+        """(B,) int64: the number of one option, drawn by weight."""
+        unit = self._unit(name, ()).contiguous()
+        share = constant(weights, unit) / sum(weights)
+        last = max(number for number, weight in enumerate(weights) if weight)
+        return torch.bucketize(unit, share.cumsum(0), right=True).clamp_max(last)

@@ -1,28 +1,25 @@
 """Colour spaces as functions of (..., 3, H, W) tensors: sRGB, linear light, Oklab and hue/saturation/value."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from descriptors.constants import constant
+
 # Björn Ottosson, "A perceptual color space for image processing" (2020): linear sRGB -> LMS, and cbrt(LMS) -> Lab.
-_LMS = torch.tensor(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ],
-    dtype=torch.float64,
+Matrix = tuple[tuple[float, ...], ...]
+_LMS: Matrix = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
 )
-_LAB = torch.tensor(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ],
-    dtype=torch.float64,
+_LAB: Matrix = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
 )
-_LMS_INVERSE = torch.linalg.inv(_LMS)
-_LAB_INVERSE = torch.linalg.inv(_LAB)
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in OpenCV's and Kornia's gray
+_LMS_INVERSE, _LAB_INVERSE = (tuple(map(tuple, np.linalg.inv(matrix).tolist())) for matrix in (_LMS, _LAB))
+_LUMA: Matrix = ((0.299, 0.587, 0.114),)  # ITU-R BT.601, as in OpenCV's and Kornia's gray
 
 
 def srgb_to_linear(pixels: Tensor) -> Tensor:
@@ -48,9 +45,9 @@ def oklab_to_linear(lab: Tensor) -> Tensor:
     return mix_channels(_LMS_INVERSE, cone * cone * cone)
 
 
-def mix_channels(matrix: Tensor, pixels: Tensor) -> Tensor:
+def mix_channels(matrix: Matrix, pixels: Tensor) -> Tensor:
     """Each pixel's channels times one matrix (C, 3): (..., 3, H, W) -> (..., C, H, W)."""
-    return (matrix.to(pixels) @ pixels.flatten(-2)).reshape(*pixels.shape[:-3], len(matrix), *pixels.shape[-2:])
+    return (constant(matrix, pixels) @ pixels.flatten(-2)).reshape(*pixels.shape[:-3], len(matrix), *pixels.shape[-2:])
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
@@ -60,7 +57,7 @@ def _power(base: Tensor, exponent: float) -> Tensor:
 
 def luma(pixels: Tensor) -> Tensor:
     """(..., 3, H, W) sRGB to gray (..., 1, H, W) by BT.601."""
-    return mix_channels(pixels.new_tensor([_LUMA]), pixels)
+    return mix_channels(_LUMA, pixels)
 
 
 def shift_hue_saturation(pixels: Tensor, hue_deg: Tensor, saturation: Tensor) -> Tensor:
@@ -76,7 +73,7 @@ def shift_hue_saturation(pixels: Tensor, hue_deg: Tensor, saturation: Tensor) ->
     sixth = _hue_sixths(pixels, value, chroma) + hue_deg[:, None, None] / 60
     share = chroma / value.clamp_min(torch.finfo(pixels.dtype).tiny)
     chroma = value * (share + saturation[:, None, None]).clamp(0, 1)
-    phase = (sixth[:, None] + pixels.new_tensor([5.0, 3.0, 1.0])[:, None, None]).remainder(6)
+    phase = (sixth[:, None] + constant((((5.0,),), ((3.0,),), ((1.0,),)), pixels)).remainder(6)
     return value[:, None] - chroma[:, None] * torch.minimum(phase, 4 - phase).clamp(0, 1)
 
 

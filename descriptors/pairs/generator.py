@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from descriptors.batch import Crops, PairBatch, PhotoBatch
+from descriptors.drawing_ahead import DrawingAhead
 from descriptors.pairs import homography as geometry
 from descriptors.pairs import photometric
 from descriptors.pairs.keypoints import Keypoints, detect, detector_of
@@ -36,12 +37,13 @@ class PairGenerator:
         self.settings = settings
         self.ranges = geometry.ranges_of(settings.homography)
         self.styler = styler
+        self.ahead = DrawingAhead()
         _check(settings, styler)
 
     @torch.no_grad()
     def __call__(self, photos: PhotoBatch) -> PairBatch:
         """The pairs of B photos, with one neighbour crop each where `neighbour_pixels` has pixels."""
-        draws = Draws(photos.key)
+        draws = self.ahead.draws(photos.key)
         stylized, copies_missing = self._to_stylize(photos, draws.fork("positive"))
         anchor, positive, homography, alone = self._pair(photos, stylized, draws)
         neighbour = None

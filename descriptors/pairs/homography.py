@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from descriptors.constants import constant
 from descriptors.pairs.portions import rows_at_once
 from descriptors.randomness import Draws
 from descriptors.schema import HomographySettings
@@ -137,7 +138,7 @@ def photo_edges(crop_to_photo: Tensor, size: Tensor) -> Tensor:
 def crop_edges(crop_size: int, like: Tensor) -> Tensor:
     """(1, 4, 3) a crop's own edges as lines in it, on `like`'s device and in its type."""
     last = crop_size - 1
-    return like.new_tensor([[[1, 0, 0], [-1, 0, last], [0, 1, 0], [0, -1, last]]])
+    return constant((((1, 0, 0), (-1, 0, last), (0, 1, 0), (0, -1, last)),), like)
 
 
 def inset(edges: Tensor, distance_px: float | Tensor) -> Tensor:
@@ -165,7 +166,7 @@ def _sampling_grid(crop_to_photo: Tensor, crop_size: int, photo: Tensor) -> Tens
     """(B, crop_size, crop_size, 2) photo places in [-1, 1], written in place: half the time of stacking them."""
     height, width = photo.shape[-2:]
     exact = precise(crop_to_photo)
-    to_unit = exact.new_tensor([[2 / (width - 1), 0, -1], [0, 2 / (height - 1), -1], [0, 0, 1]])
+    to_unit = constant(((2 / (width - 1), 0, -1), (0, 2 / (height - 1), -1), (0, 0, 1)), exact)
     a, b, c = (to_unit @ exact).to(photo.dtype)[..., None, None].unbind(-3)  # (B, 3, 1, 1)
     side = torch.arange(crop_size, device=photo.device, dtype=photo.dtype)
     u, v, w = (a[:, row] * side + (b[:, row] * side[:, None] + c[:, row]) for row in range(3))
@@ -185,7 +186,7 @@ def _crop_shape(draws: Draws, crop_size: int, ranges: Ranges) -> tuple[Tensor, T
     zero, one = torch.zeros_like(zoom), torch.ones_like(zoom)
     cosine, sine = half * angle.cos(), half * angle.sin()
     turn = _matrix(cosine, -sine, zero, sine, cosine, zero, zero, zero, one)
-    to_unit = zoom.new_tensor([[2 / (crop_size - 1), 0, -1], [0, 2 / (crop_size - 1), -1], [0, 0, 1]])
+    to_unit = constant(((2 / (crop_size - 1), 0, -1), (0, 2 / (crop_size - 1), -1), (0, 0, 1)), zoom)
     return zoom, turn @ _trapezoid(sides, draws.coin("horizontal")) @ to_unit
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from descriptors.constants import constant
 from descriptors.pairs.transport import Statistics, Windows
 from descriptors.randomness import Draws
 
@@ -35,7 +36,7 @@ PRESETS = {
     "fog": Light(0.76, 0.40, 0.45, -0.002, -0.006),
     "hard_sun": Light(0.64, 1.25, 1.15, 0.000, 0.012),
 }
-_LIGHTS = torch.tensor(list(PRESETS.values()), dtype=torch.float64)
+_LIGHTS = tuple(PRESETS.values())
 
 ORDINARY = 0.58  # a photo's usual mean lightness; half of a photo's difference from it is kept
 MOST_EXPOSURE = 1.8  # a photo darker than this can mend stays dark
@@ -52,7 +53,7 @@ def relight(source: Statistics, preset: Tensor, draws: Draws) -> Statistics:
         preset: (R,) int64, numbers in the order of `PRESETS`.
         draws: the R samples' random numbers.
     """
-    light = _jittered(_LIGHTS.to(preset.device)[preset], draws, source.mean.shape[1])
+    light = _jittered(constant(_LIGHTS, source.mean)[preset], draws, source.mean.shape[1])
     lightness, contrast, chroma, tint = light[..., 0], light[..., 1], light[..., 2], light[..., 3:]
     tint = tint / lightness[..., None]
     photo = source.mean[..., 0].mean((1, 2), keepdim=True)
@@ -74,8 +75,8 @@ def _exposure(photo: Tensor, lightness: Tensor) -> Tensor:
 
 def _jittered(light: Tensor, draws: Draws, cells: int) -> Tensor:
     """(R, 5) lights to (R, G, G, 5): a photo's light differs from the preset's, a window's from the photo's."""
-    photo = light.new_tensor([0.15, 0.15, 0.15, 0.4, 0.4]) * draws.uniform("light", 1, 1, 5, low=-1)
-    window = light.new_tensor([0.25, 0.15, 0.25, 0.5, 0.5]) * draws.uniform("light/window", cells, cells, 5, low=-1)
+    photo = constant((0.15, 0.15, 0.15, 0.4, 0.4), light) * draws.uniform("light", 1, 1, 5, low=-1)
+    window = constant((0.25, 0.15, 0.25, 0.5, 0.5), light) * draws.uniform("light/window", cells, cells, 5, low=-1)
     return light[:, None, None] * (1 + photo + (window if cells > 1 else 0))
 
 

@@ -67,7 +67,7 @@ def _change_rows(change: Change, pixels: Tensor, draws: Draws, chosen: Tensor, p
 
 
 def _one_of(pixels: Tensor, draws: Draws, preset: Preset, strength: float) -> Tensor:
-    choice = draws.choice("change", torch.tensor([weight for _, weight in CHANGES.values()]))
+    choice = draws.choice("change", tuple(weight for _, weight in CHANGES.values()))
     for number, (change, _) in enumerate(CHANGES.values()):
         _change_rows(change, pixels, draws, choice == number, preset, strength)
     return pixels

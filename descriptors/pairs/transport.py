@@ -1,5 +1,6 @@
 """Closed-form optimal transport between colour statistics, for a whole photo or smoothly varying over it."""
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -32,16 +33,17 @@ class ColourMap(NamedTuple):
 def soft_windows(images: Tensor, cells: int) -> Windows:
     """Gaussian windows on a grid of cells x cells over (..., H, W) images; they add up to one, so one is constant."""
     height, width = images.shape[-2:]
-    return Windows(_soft_windows(height, cells, images), _soft_windows(width, cells, images))
+    return Windows(*(_soft_windows(size, cells, images.device, images.dtype) for size in (height, width)))
 
 
-def _soft_windows(size: int, cells: int, like: Tensor) -> Tensor:
-    place = (torch.arange(size, device=like.device, dtype=like.dtype) + 0.5) / size
-    centre = (torch.arange(cells, device=like.device, dtype=like.dtype) + 0.5) / cells
+@cache
+@torch.inference_mode(False)  # what validation makes serves training, too
+def _soft_windows(size: int, cells: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    place = (torch.arange(size, device=device, dtype=dtype) + 0.5) / size
+    centre = (torch.arange(cells, device=device, dtype=dtype) + 0.5) / cells
     distance = (place - centre[:, None]) * cells  # in cells
-    weights: Tensor = (-0.5 * (distance / 0.6).square()).softmax(
-        0
-    )  # 0.6 cells: wide enough for a map without visible cells
+    wide = (distance / 0.6).square()  # 0.6 cells: enough for a map without visible cells
+    weights: Tensor = (-0.5 * wide).softmax(0)
     return weights
 
 

@@ -6,22 +6,40 @@ import torch
 
 from descriptors.data.bundled import bundled_index
 from descriptors.data.photos import PhotoDataset, collate
+from descriptors.drawing_ahead import DrawingAhead
 from descriptors.pairs.generator import PairGenerator
 from descriptors.pairs.stylization import ColourTransport
+from descriptors.randomness import Draws
 from descriptors.schema import PairSettings
+from tests.bench.operations import operations, whole_batches
 from tests.bench.rival_pairs import CROP, Photo, Rival
 from tests.bench.rows import Aim, Found, Row, judged
 from tests.bench.turns import in_turns, progress
 
 BATCH = 16
 RIVAL = "per-sample OpenCV + albumentations, one core"
+ONE_BY_ONE = "the same pairs, every draw hashed by itself"
 AIM_MS, AIM_ON_GPU = Aim("ours", most=12), Aim("ratio", least=10)
 
 
 def pairs(repeats=5):
     """CPU time of one core for each pair."""
     rows = pair_rows("cpu", f"{CROP} px, one core, CPU time", repeats, time.process_time)
-    return Found([judged(rows[0]._replace(aim=AIM_MS)), rows[1]])
+    return Found([judged(rows[0]._replace(aim=AIM_MS)), rows[1], started()])
+
+
+def started(batches=8):
+    """Operations that make a batch, once its draws are known by name, and with every draw hashed by itself."""
+    ours, ahead = whole_batches(generators(False)[0]), DrawingAhead.draws
+    for _ in range(batches):
+        ours()
+    count = operations(ours)
+    try:
+        DrawingAhead.draws = lambda _, key: Draws(key)
+        rival = operations(ours)
+    finally:
+        DrawingAhead.draws = ahead
+    return Row(f"operations that a GPU is started for, {BATCH} pairs", count, rival, "", rival / count, ONE_BY_ONE)
 
 
 def pair_rows(device, how, repeats, clock=time.perf_counter, batch=BATCH):

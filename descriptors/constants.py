@@ -1,0 +1,19 @@
+"""Small constant tensors, made on a device once: for each list made into a tensor there the host waits for the GPU."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+Numbers = tuple["float | Numbers", ...]
+
+
+def constant(values: Numbers, like: Tensor) -> Tensor:
+    """The numbers, nested as they are, on a tensor's device and in its type; shared, so nobody writes to them."""
+    return _made(values, like.device, like.dtype)
+
+
+@cache
+@torch.inference_mode(False)  # what validation makes serves training, too
+def _made(values: Numbers, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)

@@ -1,0 +1,41 @@
+"""How many operations of torch something takes: on a GPU each is started by itself, whatever its size."""
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from descriptors.pairs import portions
+
+
+def operations(work):
+    """Those of one call that compute; views and memory that is only set aside start nothing."""
+    with _Counting() as counting:
+        work()
+    return counting.count
+
+
+def whole_batches(work):
+    """The same work with batches in one portion, as on anything but a CPU."""
+
+    def wrapped():
+        before, portions.CPU_PIXELS = portions.CPU_PIXELS, 2**62
+        try:
+            return work()
+        finally:
+            portions.CPU_PIXELS = before
+
+    return wrapped
+
+
+class _Counting(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += not (is_view(operation) or "empty" in operation._schema.name)
+        return operation(*args, **(kwargs or {}))
+
+
+def is_view(operation):
+    """What it returns is memory of an argument that it does not write to."""
+    alias = [returned.alias_info for returned in operation._schema.returns]
+    return bool(alias) and all(info is not None and not info.is_write for info in alias)
