@@ -18,7 +18,7 @@ from descriptors.checkpoints import (
     step_of,
 )
 from descriptors.config import flat, load_again, to_plain
-from descriptors.run_folder import CHECKPOINTS, METRICS
+from descriptors.run_folder import CHECKPOINTS, METRICS, checkpoints_in
 from descriptors.schema import Experiment
 from descriptors.trust import check_said_anew
 
@@ -150,7 +150,7 @@ def _checkpoint(experiment: Experiment) -> tuple[Path, dict[str, Any]] | None:
         return path, read_checkpoint(path)
     root = Path(experiment.output_dir).expanduser() if experiment.output_dir else Path("runs") / experiment.name
     newest = newest_checkpoint(root)
-    if newest is None and any(root.glob("checkpoints/*.ckpt")):
+    if newest is None and any(checkpoints_in(root)):
         raise CheckpointError(
             f"resume=auto: none of the checkpoints in {root / 'checkpoints'} is whole; put a copy of one there, or "
             "start anew in another output_dir."

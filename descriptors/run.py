@@ -17,7 +17,7 @@ from descriptors.launching import SameStart, ending_together
 from descriptors.loggers import check_loggers, ended, loggers_of
 from descriptors.out_of_memory import out_of_memory_said
 from descriptors.resuming import Resume, carry_over, check_same_photos, resumed
-from descriptors.run_folder import CHECKPOINTS, CONFIG
+from descriptors.run_folder import CHECKPOINTS, CONFIG, checkpoints_in
 from descriptors.schema import Experiment
 from descriptors.stopping import Interrupted, StopRequest
 from descriptors.summary import figures_of, start_summary
@@ -99,7 +99,7 @@ def _check_batch(experiment: Experiment, data: PairDataModule) -> None:
 
 
 def _start_folder(experiment: Experiment, folder: Path, resume: Resume | None) -> None:
-    if resume is None and any(folder.glob("checkpoints/*.ckpt")):
+    if resume is None and any(checkpoints_in(folder)):
         raise ValueError(
             f"output_dir = {folder} already holds a run; go on with it by resume=auto, or name another folder."
         )

@@ -1,8 +1,16 @@
 """What a run folder holds, by name; figures/ and the panels beside it are the figures' own."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 CONFIG = "config.yaml"  # the experiment, all defaults in it
 METRICS = "metrics.csv"  # what was logged, by step
 SUMMARY = "summary.json"  # of what it was made, where it began, where it ended
 WEIGHTS = "weights.safetensors"  # of the best validation
 REPORT = "report.html"
 CHECKPOINTS = "checkpoints"  # a folder
+
+
+def checkpoints_in(folder: Path, runs: str = ".") -> Iterator[Path]:
+    """The checkpoints of a run, in no order; with runs="**" those of all runs below a folder."""
+    return folder.glob(f"{runs}/{CHECKPOINTS}/*.ckpt")

@@ -8,7 +8,7 @@ from typing import Any
 
 from descriptors import config
 from descriptors.resuming import changes
-from descriptors.run_folder import CONFIG, WEIGHTS
+from descriptors.run_folder import CONFIG, WEIGHTS, checkpoints_in
 from descriptors.schema import Experiment
 
 GIVEN_ELSEWHERE = {
@@ -62,7 +62,7 @@ def check_different(rows: Mapping[str, Experiment]) -> None:
 def check_folder(folder: Path, experiment: Experiment) -> None:
     """Raises ValueError where a run's folder holds a run with other settings, which would be taken for this one."""
     written = folder / CONFIG
-    trained = any(folder.glob("checkpoints/*.ckpt")) or (folder / WEIGHTS).is_file()
+    trained = any(checkpoints_in(folder)) or (folder / WEIGHTS).is_file()
     if not trained or not written.is_file():
         return
     found = changes(_plain(written), config.to_plain(experiment))

@@ -12,6 +12,7 @@ from descriptors.ablation.checks import check_folder
 from descriptors.ablation.finished import Summary, check_same_photos, seconds_of, summary_of
 from descriptors.ablation.plan import Plan, Run
 from descriptors.ablation.progress import Progress
+from descriptors.run_folder import checkpoints_in
 
 LOG = "train.log"  # in a run's folder: what its training said
 STOPPED = 130  # the status of a training that a signal ended, its last step saved
@@ -83,7 +84,7 @@ def _train(run: Run, lock: int) -> str | None:
 
 def _resume(folder: Path) -> list[str]:
     """The word that goes on with a stopped run."""
-    return ["resume=auto"] if any(folder.glob("checkpoints/*.ckpt")) else []
+    return ["resume=auto"] if any(checkpoints_in(folder)) else []
 
 
 def _status(process: subprocess.Popen[bytes]) -> int:
