@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from descriptors import bfloat16
 from descriptors.networks.network import DescriptorNetwork
 from descriptors.weights import load_network, weights_file
 
@@ -37,11 +38,13 @@ class Describer:
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision = '{precision}' is not known; choose one of {', '.join(PRECISIONS)}.")
+        self.device: torch.device = torch.device(device)
+        if precision == "bf16":
+            bfloat16.warn_if_slow(self.device.type, "precision = bf16")
         self.network: DescriptorNetwork = network.to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card: dict[str, Any] = card
         self.precision: str = precision
-        self.device: torch.device = torch.device(device)
 
     @property
     def dim(self) -> int:

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
+from descriptors import bfloat16
 from descriptors.callbacks import ProgressLines, Throughput, ValidateAtEnd
 from descriptors.checkpoints import AtomicCheckpointIO
 from descriptors.checks import ConfigError
@@ -118,6 +119,8 @@ def check_machine(experiment: Experiment) -> None:
         raise ConfigError("network.norm = 'sync' needs CUDA GPUs; use network.norm=instance or frozen on this machine.")
     if experiment.trainer.precision == "16" and kind == "cpu":
         raise ConfigError("trainer.precision = '16' needs a GPU; use 32 or bf16 on the CPU.")
+    if experiment.trainer.precision == "bf16":
+        bfloat16.warn_if_slow(kind, "trainer.precision = bf16")
     if experiment.trainer.compile:
         check_compiler(kind)
 

@@ -11,11 +11,10 @@ from pathlib import Path
 import torch
 from PIL import features
 
-from descriptors import shipped
+from descriptors import bfloat16, shipped
 from descriptors.checks import ConfigError
 from descriptors.compiling import check_compiler
 from descriptors.doctor.finding import Finding
-from descriptors.mining.thresholds import fastest_precision
 from descriptors.wandb_login import mode_of
 
 HUB, PATIENCE_S = "https://huggingface.co", 3.0
@@ -49,8 +48,8 @@ def devices() -> Iterator[Finding]:
         built = "a CPU build of torch" if torch.version.cuda is None else "no driver or no device"
         yield Finding("note", "GPU", f"no CUDA GPU is usable ({built}); training runs on the CPU, scale=laptop")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    fast = fastest_precision() == torch.bfloat16
-    half = "bf16 is native: trainer.precision=bf16 pays" if fast else "no native bf16: keep trainer.precision=32"
+    native = bfloat16.is_native()
+    half = "bf16 is native: trainer.precision=bf16 pays" if native else "no native bf16: keep trainer.precision=32"
     yield Finding("ok", "CPU", f"{cores} cores, {torch.get_num_threads()} threads; {half}")
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from descriptors import bfloat16
 from descriptors.batch import Described, rows_of
 from descriptors.mining.candidates import NOBODY, packed, places_of, scores_of
 from descriptors.mining.streaming import Score, chunks
@@ -64,8 +65,7 @@ def hardest_by_thresholds(
 
 def fastest_precision() -> torch.dtype:
     """bfloat16 where the CPU multiplies it natively, else float32."""
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if bfloat16.is_native() else torch.float32
 
 
 @dataclass(frozen=True)

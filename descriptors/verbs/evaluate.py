@@ -146,7 +146,8 @@ def _log(evaluations: Sequence[Evaluation], files: Files, arguments: argparse.Na
 
 def _measured(settings: Settings, files: Files | None) -> Evaluation:
     protocol = protocol_of(settings.protocol)
-    print(f"{settings.protocol} on {settings.data_name}: {settings.in_words(protocol.size)}", flush=True)
+    data = f" on {settings.data_name}" if protocol.layout else ""
+    print(f"{settings.protocol}{data}: {settings.in_words(protocol.size)}", flush=True)
     evaluation = measure(settings, None if files is None else files.pictures(settings.data_name))
     for note in evaluation.notes:
         print(f"note: {note}")

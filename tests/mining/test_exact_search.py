@@ -12,7 +12,7 @@ from descriptors.batch import Described
 from descriptors.mining import InBatchMiner, Miner, thresholds
 from descriptors.mining import half_precision as halves
 from descriptors.mining.half_precision import hardest_in_halves
-from descriptors.mining.thresholds import GROUP, fastest_precision, hardest_by_thresholds
+from descriptors.mining.thresholds import GROUP, hardest_by_thresholds
 from tests.mining.scenes import reorder, scene
 
 SEARCHES = {
@@ -150,7 +150,3 @@ def test_a_score_of_its_own_is_followed():
     query, pool = scene(3, 10, seed=2)
     opposite = replace(query, descriptor=-query.descriptor)
     assert torch.equal(Least(4).mine(query, pool).index, InBatchMiner(4).mine(opposite, pool).index)
-
-
-def test_the_cpus_precision_is_one_of_the_two():
-    assert fastest_precision() in (torch.bfloat16, torch.float32)
