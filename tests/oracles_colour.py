@@ -67,6 +67,20 @@ def monge_kantorovich_map(source, target, eps):
     return inverse @ np.real(scipy.linalg.sqrtm(root @ target @ root)) @ inverse
 
 
+def with_eigenvalues(matrix, function):
+    """Symmetric (..., 3, 3) with other eigenvalues, by LAPACK's eigenvectors."""
+    value, vector = np.linalg.eigh(matrix)
+    return (vector * function(value)[..., None, :]) @ np.swapaxes(vector, -1, -2)
+
+
+def monge_kantorovich_by_eigenvectors(source, target, eps):
+    """Pitié and Kokaram (2007) as printed, for (..., 3, 3)."""
+    source, target = source + eps * np.eye(3), target + eps * np.eye(3)
+    root, inverse = with_eigenvalues(source, np.sqrt), with_eigenvalues(source, lambda value: value**-0.5)
+    middle = with_eigenvalues(root @ target @ root, lambda value: np.sqrt(np.maximum(value, 1e-14)))
+    return inverse @ middle @ inverse
+
+
 def locally_mapped(colour, matrix, offset):
     """Each pixel of colour (3, H, W) by the sum over windows of weight times that window's map of the pixel."""
     cells, (_, height, width) = matrix.shape[0], colour.shape

@@ -6,7 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from descriptors.constants import constant
+from descriptors.pairs.small_matrices import UNIT, cholesky, with_eigenvalues
+
 EPS = 1e-6  # added to variances (Oklab units squared): a quarter of an 8-bit gray level, so constant images have a map
+FLOOR = 1e-14  # of eigenvalues and pivots that are at least EPS^2 but for rounding
 
 
 class Statistics(NamedTuple):
@@ -74,30 +78,25 @@ def colour_statistics(colour: Tensor, inside: Tensor, windows: Windows, prior: f
 def monge_kantorovich(source: Tensor, target: Tensor) -> Tensor:
     """The linear optimal transport map between zero-mean Gaussians: symmetric T with T source T = target.
 
-    Pitié and Kokaram, "The linear Monge-Kantorovitch linear colour mapping" (2007):
-    T = S1^-1/2 (S1^1/2 S2 S1^1/2)^1/2 S1^-1/2, with `EPS` on both diagonals.
+    Pitié and Kokaram, "The linear Monge-Kantorovitch linear colour mapping" (2007), with `EPS` on both diagonals. Their
+    S1^-1/2 (S1^1/2 S2 S1^1/2)^1/2 S1^-1/2 is C (C^T S1 C)^-1/2 C^T for any C C^T = S2: a triangular C needs no roots
+    and inverses of S1, and the middle's fourth root makes T as symmetric and positive as it has to be.
 
     Args:
-        source, target: (..., 3, 3) float64 covariances.
+        source, target: (..., 3, 3) float64 covariances, of one shape.
     """
-    unit = EPS * torch.eye(3, dtype=source.dtype, device=source.device)
-    root, inverse_root = _roots(source + unit)
-    middle, _ = _roots(root @ (target + unit) @ root)
-    return inverse_root @ middle @ inverse_root
-
-
-def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The symmetric square root of (..., 3, 3) positive matrices, and its inverse."""
-    value, vector = torch.linalg.eigh(matrix)
-    root = value.clamp_min(1e-14).sqrt()[..., None, :]
-    return (vector * root) @ vector.mT, (vector / root) @ vector.mT
+    unit = constant(UNIT, source)
+    first, second = (torch.add(part, unit, alpha=EPS).reshape(-1, 3, 3) for part in (source, target))
+    factor = cholesky(second, FLOOR)
+    middle = with_eigenvalues(factor.mT.bmm(first).bmm(factor), lambda value: value.clamp_min(FLOOR).pow(-0.25))
+    half = factor.bmm(middle)
+    return half.bmm(half.mT).view(source.shape)
 
 
 def limit_gain(matrix: Tensor, lowest: float, highest: float) -> Tensor:
     """Clamps the eigenvalues of symmetric matrices (..., 3, 3): no colour direction is stretched or squeezed beyond."""
-    value, vector = torch.linalg.eigh(matrix)
-    limited: Tensor = (vector * value.clamp(lowest, highest)[..., None, :]) @ vector.mT
-    return limited
+    flat = matrix.reshape(-1, 3, 3)
+    return with_eigenvalues(flat, lambda value: value.clamp(lowest, highest)).view(matrix.shape)
 
 
 def transport(source: Statistics, target: Statistics, strength: float, gain: tuple[float, float]) -> ColourMap:
@@ -109,8 +108,7 @@ def transport(source: Statistics, target: Statistics, strength: float, gain: tup
     """
     matrix = limit_gain(monge_kantorovich(source.covariance, target.covariance), *gain)
     offset = target.mean - (matrix @ source.mean[..., None])[..., 0]
-    unit = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
-    return ColourMap(unit + strength * (matrix - unit), strength * offset)
+    return ColourMap(torch.lerp(constant(UNIT, matrix), matrix, strength), strength * offset)
 
 
 def apply_map(colour: Tensor, colour_map: ColourMap, windows: Windows) -> Tensor:
