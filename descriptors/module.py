@@ -23,7 +23,7 @@ from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
 from descriptors.mining.queue import DescriptorQueue
 from descriptors.mining.retry import mine_or_retry
-from descriptors.networks.network import DescriptorNetwork
+from descriptors.networks.network import DescriptorNetwork, lay_out
 from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
 from descriptors.similarities import similarities
@@ -79,6 +79,9 @@ class DescriptorModule(LightningModule):
         self.validated: dict[str, float] = {}  # the last validation's figures
         self.summary: dict[str, Any] = {}  # what is known of the run; kept in checkpoints
         self._gallery: list[Described] = []
+
+    def setup(self, stage: str) -> None:
+        lay_out(self.network, self.trainer.strategy.root_device)
 
     def configure_callbacks(self) -> list[Callback]:
         return [self.miner, self.bad_steps]

@@ -45,6 +45,15 @@ class DescriptorNetwork(nn.Module, ABC):
             raise ValueError(f"{name} needs at least {self.smallest_px} px a side, not {width}x{height}; enlarge it.")
 
 
+def lay_out(network: nn.Module, device: torch.device) -> None:
+    """Weights in memory as the device's convolutions take them: on CUDA, in half precision, channels come last.
+
+    A CPU trains as fast either way. (PyTorch's tutorial on the channels-last format gives a ResNet-50 22 % on a GPU.)
+    """
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 class ImageNetNormalisation(nn.Module):
     """Subtracts ImageNet's mean colour and divides by its deviation."""
 

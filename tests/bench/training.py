@@ -7,6 +7,7 @@ import torch
 from descriptors import build, config
 from descriptors.clock import PhaseClock
 from descriptors.data.photos import PhotoDataset, collate
+from descriptors.networks.network import lay_out
 from tests.bench.rows import Aim, Row, judged
 from tests.bench.turns import progress, synchronize
 
@@ -77,6 +78,7 @@ class Training:
     def __init__(self, experiment, device, batches=2):
         self.device, self.batch, self.clock = device, experiment.data.batch_size, PhaseClock()
         self.module = build.module(experiment, self.clock).to(device).train()
+        lay_out(self.module.network, device)
         index = build.photo_index(experiment)
         self.data = build.data_module(experiment, index, self.module.miner.needs_neighbours, self.clock)
         self.photos = photo_batches(self.data, experiment, batches, pinned=device.type == "cuda")

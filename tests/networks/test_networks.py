@@ -6,6 +6,7 @@ from torch import nn
 from transformers import ResNetBackbone, ResNetConfig, ResNetForImageClassification
 
 from descriptors.networks import Caps, Compact, L2Net, norm_layer, replace_batch_norm
+from descriptors.networks.network import lay_out
 from descriptors.networks.pooled import Halve, Pooled
 from descriptors.networks.sampling import sample
 
@@ -63,6 +64,21 @@ def test_every_parameter_gets_a_gradient(name, norm):
     (described * torch.randn_like(described)).sum().backward()
     without = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
     assert without == []
+
+
+@every_network
+def test_laid_out_for_a_gpu_a_network_says_the_same_and_gradients_lie_as_its_weights(name):
+    plain, laid_out = build(name), build(name)
+    lay_out(plain, torch.device("cpu"))
+    lay_out(laid_out, torch.device("cuda"))
+    pixels, xy = torch.rand(2, 3, 64, 64), torch.rand(2, 6, 2) * 47
+    described = [network.describe(pixels, xy) for network in (plain, laid_out)]
+    torch.testing.assert_close(*described, atol=1e-5, rtol=0)
+    described[1].square().mean().backward()
+    weights = [weight for weight in laid_out.parameters() if weight.ndim == 4]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    assert all(weight.grad.stride() == weight.stride() for weight in weights)  # else DDP copies them
+    assert all(weight.is_contiguous() for weight in plain.parameters())
 
 
 @every_network
