@@ -1,10 +1,13 @@
-"""Whether a CPU multiplies bfloat16 itself."""
+"""Whether an x86 CPU multiplies bfloat16 itself."""
 
 import logging
+import platform
 
 import torch
 
 log = logging.getLogger(__name__)
+
+X86 = ("x86_64", "AMD64")  # as Linux and as Windows call it
 
 
 def is_native() -> bool:
@@ -13,6 +16,6 @@ def is_native() -> bool:
 
 
 def warn_if_slow(device: str, setting: str) -> None:
-    """Says so where a setting asks for bfloat16 layers on a CPU that has to emulate them."""
-    if device == "cpu" and not is_native():
+    """Says so where a setting asks for bfloat16 layers on a CPU that has to emulate them; others than x86 may not."""
+    if device == "cpu" and platform.machine() in X86 and not is_native():
         log.warning("%s: this CPU does not multiply bfloat16 itself; 32 is several times as fast on it.", setting)

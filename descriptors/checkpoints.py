@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from descriptors.run_folder import checkpoints_in
+from descriptors.run_folder import checkpoints_below
 
 BEST = "best.ckpt"
 PARTIAL = ".partial"  # of a file that is being written
@@ -104,7 +104,7 @@ def newest_checkpoint(root: Path) -> tuple[Path, dict[str, Any]] | None:
     Damaged ones are named and left out; a run that has no whole one is passed over.
     """
     written: dict[Path, int] = {}
-    for path in checkpoints_in(root, runs="**"):
+    for path in checkpoints_below(root):
         with suppress(FileNotFoundError):  # the first rank may be renaming a damaged one
             written[path.parent] = max(written.get(path.parent, 0), path.stat().st_mtime_ns)
     for folder in sorted(written, key=lambda folder: written[folder], reverse=True):

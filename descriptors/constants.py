@@ -1,6 +1,6 @@
 """Small constant tensors, made on a device once: for each list made into a tensor there the host waits for the GPU."""
 
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ def constant(values: Numbers, like: Tensor) -> Tensor:
     return _made(values, like.device, like.dtype)
 
 
-@cache
+@lru_cache(256)
 @torch.inference_mode(False)  # what validation makes serves training, too
 def _made(values: Numbers, device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=device)

@@ -21,7 +21,7 @@ class DrawingAhead:
     """Makes a batch's `Draws`, and remembers what they were asked for."""
 
     def __init__(self) -> None:
-        self._asked: dict[Path, int] = {}  # how many numbers a sample; 0 of what only its key was asked for
+        self._asked: dict[Path, int] = {}  # how many numbers a sample; 0 where it was the key that was asked for
         self._plans: dict[torch.device, _Plan] = {}
 
     def draws(self, key: Tensor) -> Draws:
@@ -66,7 +66,7 @@ class _Ahead:
 
 
 class _Fork(NamedTuple):
-    """Keys of one generation, as many as there are names; generation after generation is put behind the first key."""
+    """All keys that are so many forks away from the samples' own: they are made at once and put behind those nearer."""
 
     parent: Tensor  # (F,) int64 number of the key it is made of
     name: Tensor  # (F,) int64

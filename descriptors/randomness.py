@@ -8,6 +8,7 @@ that is what makes resuming exact and two ranks equal to one. The mixer is split
 import hashlib
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -92,6 +93,8 @@ class Draws:
 
     def rows(self, index: Tensor) -> "Draws":
         """The draws of some of the samples: index (R,) int64 or (B,) bool."""
+        if index.dtype == torch.bool:
+            index = index.nonzero()[:, 0]
         return Draws(lambda: self.key[index], self._path, self._known.rows(index) if self._known else None)
 
     def _unit(self, name: str, shape: tuple[int, ...]) -> Tensor:
@@ -123,6 +126,12 @@ class Draws:
     def choice(self, name: str, weights: tuple[float, ...]) -> Tensor:
         """(B,) int64: the number of one option, drawn by weight."""
         unit = self._unit(name, ()).contiguous()
-        share = constant(weights, unit) / sum(weights)
         last = max(number for number, weight in enumerate(weights) if weight)
-        return torch.bucketize(unit, share.cumsum(0), right=True).clamp_max(last)
+        return torch.bucketize(unit, constant(_edges(weights), unit), right=True).clamp_max(last)
+
+
+@cache
+def _edges(weights: tuple[float, ...]) -> tuple[float, ...]:
+    """Where the options end in [0, 1]: summed on the host, for devices add in another order."""
+    share = torch.tensor(weights) / sum(weights)
+    return tuple(share.cumsum(0).tolist())

@@ -11,6 +11,11 @@ REPORT = "report.html"
 CHECKPOINTS = "checkpoints"  # a folder
 
 
-def checkpoints_in(folder: Path, runs: str = ".") -> Iterator[Path]:
-    """The checkpoints of a run, in no order; with runs="**" those of all runs below a folder."""
-    return folder.glob(f"{runs}/{CHECKPOINTS}/*.ckpt")
+def checkpoints_in(folder: Path) -> Iterator[Path]:
+    """The checkpoints of a run, in no order."""
+    return (folder / CHECKPOINTS).glob("*.ckpt")
+
+
+def checkpoints_below(folder: Path) -> Iterator[Path]:
+    """Those of all runs in a folder and in those below it."""
+    return folder.glob(f"**/{CHECKPOINTS}/*.ckpt")

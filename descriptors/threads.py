@@ -36,7 +36,10 @@ def in_parts(work: Callable[[slice], None], rows: int, least: int) -> None:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """This thread's small steps of torch stay in it: to wake the others takes longer than such a step itself."""
+    """Small steps of torch use this thread alone: to wake the others takes longer than such a step itself.
+
+    Not for parts of `in_parts`, nor while a thread starts: what it sets is also what threads to come begin with.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -15,6 +15,7 @@ from descriptors.checks import ConfigError
 from descriptors.clock import PhaseClock
 from descriptors.communication import Communication
 from descriptors.compiling import CompiledNetwork, check_compiler
+from descriptors.distributed import is_main
 from descriptors.launching import check_started, launcher
 from descriptors.loggers import ShowStart
 from descriptors.panels import Panels
@@ -63,6 +64,7 @@ def build_trainer(
         log_every_n_steps=min(settings.log_every_steps, settings.max_steps),
         use_distributed_sampler=False,
         deterministic="warn" if settings.deterministic and cuda else settings.deterministic,
+        benchmark=not settings.deterministic,  # crops are of one size: the fastest convolution is looked for once
         enable_progress_bar=False,  # the bar is one of the callbacks
         enable_model_summary=False,
         logger=loggers,
@@ -119,7 +121,7 @@ def check_machine(experiment: Experiment) -> None:
         raise ConfigError("network.norm = 'sync' needs CUDA GPUs; use network.norm=instance or frozen on this machine.")
     if experiment.trainer.precision == "16" and kind == "cpu":
         raise ConfigError("trainer.precision = '16' needs a GPU; use 32 or bf16 on the CPU.")
-    if experiment.trainer.precision == "bf16":
+    if experiment.trainer.precision == "bf16" and is_main():
         bfloat16.warn_if_slow(kind, "trainer.precision = bf16")
     if experiment.trainer.compile:
         check_compiler(kind)

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from descriptors.constants import constant
 
-# Björn Ottosson, "A perceptual color space for image processing" (2020): linear sRGB -> LMS, and cbrt(LMS) -> Lab.
 Matrix = tuple[tuple[float, ...], ...]
+
+# Björn Ottosson, "A perceptual color space for image processing" (2020): linear sRGB -> LMS, and cbrt(LMS) -> Lab.
 _LMS: Matrix = (
     (0.4122214708, 0.5363325363, 0.0514459929),
     (0.2119034982, 0.6806995451, 0.1073969566),

@@ -1,7 +1,7 @@
 """3 x 3 matrices by formulas.
 
-`torch.linalg.eigh` would make the host wait for the device, which solves small matrices one after the other where
-PyTorch is of 2.11 or so: half a second for 512 of them (https://github.com/pytorch/pytorch/issues/183806).
+`torch.linalg.eigh` would make the host wait for the device, and in PyTorch 2.11 and some later versions for long: half
+a second for 512 matrices (https://github.com/pytorch/pytorch/issues/183806).
 
 All matrices are (N, 3, 3) float64. Every step is one operation over all of them, the same whatever they hold.
 """

@@ -1,6 +1,6 @@
 """Closed-form optimal transport between colour statistics, for a whole photo or smoothly varying over it."""
 
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -40,7 +40,7 @@ def soft_windows(images: Tensor, cells: int) -> Windows:
     return Windows(*(_soft_windows(size, cells, images.device, images.dtype) for size in (height, width)))
 
 
-@cache
+@lru_cache(64)  # photos that are stylized whole may each have a size of their own
 @torch.inference_mode(False)  # what validation makes serves training, too
 def _soft_windows(size: int, cells: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     place = (torch.arange(size, device=device, dtype=dtype) + 0.5) / size
@@ -83,7 +83,7 @@ def monge_kantorovich(source: Tensor, target: Tensor) -> Tensor:
     and inverses of S1, and the middle's fourth root makes T as symmetric and positive as it has to be.
 
     Args:
-        source, target: (..., 3, 3) float64 covariances, of one shape.
+        source, target: (..., 3, 3) float64 covariances, of one shape; eigenvalues below 0 are rounding, far above -`EPS`.
     """
     unit = constant(UNIT, source)
     first, second = (torch.add(part, unit, alpha=EPS).reshape(-1, 3, 3) for part in (source, target))

@@ -31,11 +31,11 @@ class _Counting(TorchDispatchMode):
         self.count = 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        self.count += not (is_view(operation) or "empty" in operation._schema.name)
+        self.count += not (_is_view(operation) or "empty" in operation._schema.name)
         return operation(*args, **(kwargs or {}))
 
 
-def is_view(operation):
+def _is_view(operation):
     """What it returns is memory of an argument that it does not write to."""
     alias = [returned.alias_info for returned in operation._schema.returns]
     return bool(alias) and all(info is not None and not info.is_write for info in alias)
