@@ -83,7 +83,7 @@ def monge_kantorovich(source: Tensor, target: Tensor) -> Tensor:
     and inverses of S1, and the middle's fourth root makes T as symmetric and positive as it has to be.
 
     Args:
-        source, target: (..., 3, 3) float64 covariances, of one shape; eigenvalues below 0 are rounding, far above -`EPS`.
+        source, target: (..., 3, 3) float64 covariances, of one shape; what is negative is rounding, far above -`EPS`.
     """
     unit = constant(UNIT, source)
     first, second = (torch.add(part, unit, alpha=EPS).reshape(-1, 3, 3) for part in (source, target))

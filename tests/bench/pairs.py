@@ -28,11 +28,11 @@ def pairs(repeats=5):
     return Found([judged(rows[0]._replace(aim=AIM_MS)), rows[1], started()])
 
 
-def started(batches=8):
-    """Operations that make a batch, once its draws are known by name, and with every draw hashed by itself."""
+def started():
+    """Operations that make a batch once its draws are known by name, and with every draw hashed by itself."""
     ours, ahead = whole_batches(generators(False, batches=1)[0]), DrawingAhead.draws
-    for _ in range(batches):
-        ours()
+    ours()
+    ours()  # which has what the first one's look-ups left out, as keys of what is drawn for every pixel
     count = operations(ours)
     try:
         DrawingAhead.draws = lambda _, key: Draws(key)

@@ -122,6 +122,16 @@ def test_stored_keypoints_stay_where_the_photo_has_them():
     assert pair.neighbour.valid.any()  # the store has no points of neighbours: theirs are detected
 
 
+def test_a_batch_does_not_depend_on_the_batches_that_were_made_before():
+    used = everything("mixed")
+    for shift in range(3):
+        used(photo_batch(4, key=torch.arange(4) * 101 + shift))
+    again, first = used(photo_batch()), everything("mixed")(photo_batch())
+    for side in ("anchor", "positive", "neighbour"):
+        pairs = zip(vars(getattr(again, side)).values(), vars(getattr(first, side)).values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
 def assert_rows_equal(together: PairBatch, alone: PairBatch, row: int) -> None:
     for name in ("anchor", "positive", "neighbour"):
         expected, crops = getattr(together, name), getattr(alone, name)
