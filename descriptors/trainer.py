@@ -15,6 +15,7 @@ from descriptors.checks import ConfigError
 from descriptors.clock import PhaseClock
 from descriptors.communication import Communication
 from descriptors.compiling import CompiledNetwork, check_compiler
+from descriptors.data.worker_sockets import check_temporary_folder
 from descriptors.distributed import is_main
 from descriptors.launching import check_started, launcher
 from descriptors.loggers import ShowStart
@@ -117,6 +118,7 @@ def check_machine(experiment: Experiment) -> None:
             "trainer.accelerator = 'gpu': this machine has no usable CUDA GPU; use trainer.accelerator=cpu."
         )
     check_started(experiment.trainer.num_nodes, devices(experiment))
+    check_temporary_folder(experiment.data.workers)
     if experiment.network.norm == "sync" and kind != "gpu":
         raise ConfigError("network.norm = 'sync' needs CUDA GPUs; use network.norm=instance or frozen on this machine.")
     if experiment.trainer.precision == "16" and kind == "cpu":

@@ -26,7 +26,8 @@ def main(words: Sequence[str] | None = None) -> int:
     given.output.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     start, was_stopped = time.monotonic(), False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs are born with the second one ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         with Forks() as forks:
             _soak(given, forks, results, start)

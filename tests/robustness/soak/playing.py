@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import time
 import traceback
@@ -50,13 +51,14 @@ class Round:
 
     Args:
         plan: what to do.
-        folder: empty; photos, run, logs and temporary files go there.
+        folder: empty; photos, run and logs go there.
         forks: starts the commands.
     """
 
     def __init__(self, plan: Plan, folder: Path, forks: Forks) -> None:
         self.plan, self.folder, self.forks = plan, folder, forks
-        self.run, self.temporary = folder / "run", folder / "tmp"
+        self.run = folder / "run"
+        self.temporary = Path(tempfile.mkdtemp(prefix="soak-"))  # not in the folder: sockets need a short path
         self.result = Result(plan.seed, plan.row, plan.ranks)
         self.started: list[int] = []  # all processes of the round, each the first of its group
         self.parts = 0
@@ -71,6 +73,7 @@ class Round:
             (self.folder / "failure.txt").write_text(traceback.format_exc(), encoding="utf-8")
         finally:
             self.end_all()
+            shutil.rmtree(self.temporary, ignore_errors=True)
         self.result.seconds = round(time.monotonic() - start, 1)
         return self.result
 
@@ -81,7 +84,6 @@ class Round:
                 os.killpg(group, signal.SIGKILL)
 
     def _play(self) -> None:
-        self.temporary.mkdir(parents=True)
         bad = write_photos(self.folder / "photos", self.plan.seed)
         last = next((kill for kill in self.plan.kills if self._killed_part(kill)), None)
         if last is None:
