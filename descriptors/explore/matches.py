@@ -18,7 +18,7 @@ from descriptors.figures.canvas import BLUE, HEADER_PX, place, sheet
 from descriptors.figures.matches import Lines, pair_figure
 from descriptors.photo_features import Photo, pixels_of
 from descriptors.verbs.local_features import FeatureExtractor
-from descriptors.verbs.two_views import INLIER_PX, MODELS, inliers
+from descriptors.verbs.two_views import INLIER_PX, MODELS, inliers, inliers_by_chance
 
 Photos = tuple[Pixels, Pixels]  # (h, w, 3) uint8 RGB each
 
@@ -38,7 +38,7 @@ class PhotoMatch:
     second: NDArray[np.float32]  # (K, 2) px of the second photo, row by row what matches
     inlier: NDArray[np.bool_]  # (K,) within 3 px of the homography
     homography: NDArray[np.float64] | None  # (3, 3) first px -> second px; None where none is found
-    by_chance: int  # inliers of the best homography when partners are shuffled
+    by_chance: int  # inliers of a homography when each match takes the partner of one beside it
 
     @property
     def says(self) -> str:
@@ -46,7 +46,7 @@ class PhotoMatch:
         count = int(self.inlier.sum())
         share = f" ({count / len(self.inlier):.0%})" if len(self.inlier) else ""
         said = f"{len(self.inlier)} matches, {count}{share} agree on one homography"
-        return f"{said}; {self.by_chance} when partners are shuffled"
+        return f"{said}; {self.by_chance} with neighbours' partners"
 
 
 def example_photos(name: str = "coffee/paper view") -> Photos:
@@ -150,10 +150,10 @@ def _match(photos: Photos, settings: Settings) -> PhotoMatch:
     rows = matched_rows(first.descriptors, second.descriptors, settings.device, settings.ratio)
     start, end = first.photo_xy[rows[:, 0]], second.photo_xy[rows[:, 1]]
     inlier, homography = inliers(MODELS["homography"], start, end)
-    chance, _ = inliers(MODELS["homography"], start, np.roll(end, len(end) // 2, axis=0))
+    chance = inliers_by_chance(MODELS["homography"], start, end)
     name = Path(extractor.describer.name).name
     keypoints = (first.photo_xy, second.photo_xy)
-    return PhotoMatch(name, keypoints, start, end, inlier, homography, int(chance.sum()))
+    return PhotoMatch(name, keypoints, start, end, inlier, homography, chance)
 
 
 def _checkerboard(photos: Photos, homography: NDArray[np.float64]) -> Pixels:

@@ -14,6 +14,7 @@ Matrix = NDArray[np.float64]  # (3, 3)
 Points = NDArray[np.float32]  # (K, 2) px
 
 INLIER_PX = matching.RANSAC_THRESHOLD_PX
+NEIGHBOURS = (1, 2, 4)  # how far along the curve the match lies whose partner is taken
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,26 @@ def inliers(model: Model, first: Points, second: Points) -> tuple[NDArray[np.boo
     if matrix is None:
         return np.zeros(len(first), np.bool_), None
     return model.errors_px(first, second, matrix) <= INLIER_PX, matrix
+
+
+def inliers_by_chance(model: Model, first: Points, second: Points) -> int:
+    """The most that agree on a model when each match takes the partner of one that lies beside it in the first photo.
+
+    Matches of photos that have nothing in common agree, too: a group of keypoints finds a group, and many lines pass
+    through both. That much is left here, while right matches lose what they have beyond it.
+    """
+    order = _along_a_curve(first)
+    start, end = first[order], second[order]
+    return max(int(inliers(model, start, np.roll(end, step, axis=0))[0].sum()) for step in NEIGHBOURS)
+
+
+def _along_a_curve(xy: Points) -> NDArray[np.intp]:
+    """(K,) the points' order along Morton's curve, on which those that follow each other mostly lie close together."""
+    if not len(xy):
+        return np.empty(0, np.intp)
+    cell = ((xy - xy.min(0)) / max(1.0, float(np.ptp(xy, axis=0).max())) * 1023).astype(np.int64)
+    places = sum(((cell >> bit) & 1) << (2 * bit) for bit in range(10))
+    return np.argsort(places[:, 0] | (places[:, 1] << 1), kind="stable")
 
 
 def estimate_fundamental(first: Points, second: Points) -> Matrix | None:

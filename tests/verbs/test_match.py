@@ -9,8 +9,15 @@ from PIL import Image
 
 from descriptors.evaluation.detectors import DETECTORS, Detector, Keypoints
 from descriptors.verbs.local_features import LocalFeatures
-from descriptors.verbs.match import match
-from descriptors.verbs.two_views import INLIER_PX, MODELS, epipolar_errors_px, estimate_fundamental, inliers
+from descriptors.verbs.match import CLEARLY_MORE, match
+from descriptors.verbs.two_views import (
+    INLIER_PX,
+    MODELS,
+    epipolar_errors_px,
+    estimate_fundamental,
+    inliers,
+    inliers_by_chance,
+)
 from tests.real_data import real_folder
 from tests.verbs import scenes
 from tests.verbs.scenes import blob_image, command, warped
@@ -188,13 +195,32 @@ def test_a_detector_that_fails_ends_in_a_sentence(plane, tmp_path, monkeypatch, 
     assert len(error.splitlines()) == 1
 
 
-def test_matches_no_better_than_chance_are_said_to_be(tmp_path, capsys):
-    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "a.png")
-    Image.fromarray(skimage.data.coffee()).save(tmp_path / "b.png")
+@pytest.mark.parametrize("describer", ["rootsift", "gd_mining"])
+@pytest.mark.parametrize(("one", "other"), [("astronaut", "coffee"), ("coffee", "chelsea"), ("rocket", "astronaut")])
+def test_matches_of_photos_of_different_things_are_said_to_be_no_better_than_chance(
+    describer, one, other, tmp_path, capsys
+):
     photos = tmp_path / "a.png", tmp_path / "b.png"
-    status, lines, _ = command(capsys, "match", *photos, "--output", tmp_path / "out")
+    for name, path in zip((one, other), photos, strict=True):
+        Image.fromarray(getattr(skimage.data, name)()).save(path)
+    status, lines, _ = command(capsys, "match", *photos, "--describer", describer, "--output", tmp_path / "out")
     assert status == 0
     assert "hardly better than chance" in lines[2]
+
+
+def test_groups_that_match_groups_agree_as_much_with_neighbours_partners_and_a_plane_does_not():
+    generator = np.random.default_rng(0)
+    groups, inside = generator.uniform(0, 600, (2, 12, 1, 2)), generator.uniform(0, 2, (2, 12, 15, 2))
+    start, end = (groups + inside).reshape(2, -1, 2).astype(np.float32)
+    model = MODELS["fundamental"]
+    agreeing = inliers(model, start, end)[0].sum()
+    assert agreeing > 30  # of 180, though all that matches is group and group
+    assert inliers_by_chance(model, start, end) > 0.7 * agreeing
+    start = generator.uniform(0, 600, (200, 2)).astype(np.float32)
+    end = cv2.perspectiveTransform(start[None], TURNED)[0]
+    assert inliers(MODELS["homography"], start, end)[0].all()
+    assert inliers_by_chance(MODELS["homography"], start, end) < 20
+    assert inliers_by_chance(model, start[:0], end[:0]) == 0
 
 
 def test_two_real_photos_of_one_place_have_far_more_inliers_than_chance_gives(tmp_path, capsys):
@@ -202,6 +228,6 @@ def test_two_real_photos_of_one_place_have_far_more_inliers_than_chance_gives(tm
     pair = folder / "02928139_3448003521.jpg", folder / "17295357_9106075285.jpg"
     lines = command(capsys, "match", *pair, "--output", tmp_path)[1]
     words = lines[2].replace("(", "").split()
-    inlier, chance = int(words[2]), int(words[-5])
+    inlier, chance = int(words[2]), int(words[-4])
     assert inlier > 60
-    assert chance < inlier / 3
+    assert chance < inlier / CLEARLY_MORE
