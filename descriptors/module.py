@@ -160,6 +160,11 @@ class DescriptorModule(LightningModule):
             self.clock.lap("mining")
             true, wrong = similarities(query, positive, pool, negatives)
             losses = self.loss(true, wrong, negatives.valid)
+        if losses.shape != true.shape:
+            raise ValueError(
+                f"the loss {type(self.loss).__name__} gave {tuple(losses.shape)} numbers, but must give one an anchor, "
+                f"{tuple(true.shape)}, before any mean."
+            )
         if self.queue is not None:
             self.queue.push(first_of_each_rank(batch_pool, len(positive.valid)), self.global_step)
         usable = query.valid & negatives.valid.any(1)

@@ -68,14 +68,28 @@ class Miner(Callback):
         valid = (best > -torch.inf).logical_and_(query.valid[:, None])
         return Negatives(index.masked_fill_(~valid, 0), valid)
 
+    def _allowed(self, query: Described, pool: Described) -> Tensor:
+        """What `admissible` says, if it has the form that it must have.
+
+        Raises:
+            ValueError: it has not.
+        """
+        mask, form = self.admissible(query, pool), (len(query.valid), len(pool.valid))
+        if mask.dtype != torch.bool or mask.shape != form:
+            raise ValueError(
+                f"{type(self).__name__}.admissible gave {mask.dtype} {tuple(mask.shape)}, but must give torch.bool "
+                f"{form}: a row for each query keypoint, a column for each of the pool."
+            )
+        return mask
+
     def _best(self, query: Described, pool: Described) -> tuple[Tensor, Tensor]:
         """(N, K) places in the pool and their scores, by the fastest exact way."""
         if type(self).score is not Miner.score:
-            return best_of_all(query, pool, self.top_k, self.chunk, self.score, self.admissible)
+            return best_of_all(query, pool, self.top_k, self.chunk, self.score, self._allowed)
         if query.descriptor.device.type != "cpu":
-            return hardest_in_halves(query, pool, self.top_k, self.chunk, self.admissible)
+            return hardest_in_halves(query, pool, self.top_k, self.chunk, self._allowed)
         relations = self.related_by(query.image), self.related_by(pool.image)
-        return hardest_by_thresholds(query, pool, relations, self.top_k, self.chunk, self.admissible)
+        return hardest_by_thresholds(query, pool, relations, self.top_k, self.chunk, self._allowed)
 
 
 def own_pair_beyond(query: Described, pool: Described, radius_px: float) -> Tensor:

@@ -4,7 +4,7 @@ from descriptors.choice import Table, make
 from descriptors.networks.caps import Caps
 from descriptors.networks.compact import Compact
 from descriptors.networks.l2net import L2Net
-from descriptors.networks.network import DescriptorNetwork
+from descriptors.networks.network import DescriptorNetwork, check_promises
 from descriptors.networks.pooled import Pooled
 from descriptors.schema import NetworkSettings
 
@@ -18,4 +18,6 @@ NETWORKS: Table = {
 def build_network(settings: NetworkSettings) -> DescriptorNetwork:
     """The network by name, or `package.module:Class` called with the settings."""
     network: DescriptorNetwork = make(NETWORKS, settings.name, settings)
+    if settings.name not in NETWORKS:
+        check_promises(network, settings.name)
     return network if settings.octaves == 1 else Pooled(network, settings.octaves)

@@ -45,6 +45,23 @@ class DescriptorNetwork(nn.Module, ABC):
             raise ValueError(f"{name} needs at least {self.smallest_px} px a side, not {width}x{height}; enlarge it.")
 
 
+@torch.no_grad()
+def check_promises(network: DescriptorNetwork, name: str) -> None:
+    """Raises ValueError where a network of one's own is none, or its map is not as large as it says."""
+    if not isinstance(network, DescriptorNetwork):
+        raise ValueError(f"network.name = '{name}' makes a {type(network).__name__}, not a DescriptorNetwork.")
+    height = max(network.smallest_px, 4 * network.stride)
+    width, was_training = height + 1, network.training
+    found = tuple(network.eval()(torch.full((1, 3, height, width), 0.5)).shape)
+    network.train(was_training)
+    promised = (1, network.dim, -(-height // network.stride), -(-width // network.stride))
+    if found != promised:
+        raise ValueError(
+            f"network.name = '{name}': of an image of {width}x{height} px it makes a map {found}, but its dim = "
+            f"{network.dim} and stride = {network.stride} promise {promised}; mend one of them."
+        )
+
+
 def lay_out(network: nn.Module, device: torch.device) -> None:
     """Weights in memory as the device's convolutions take them: on CUDA, in half precision, channels come last.
 

@@ -20,7 +20,7 @@ from descriptors.verbs.two_views import INLIER_PX, MODELS, Model, inliers, inlie
 
 COLUMNS = ("x0", "y0", "x1", "y1", "similarity", "inlier")
 _DRAWN_INLIERS, _DRAWN_OTHERS = 140, 60  # lines at most, so that the photos stay to be seen
-CLEARLY_MORE = 1.5  # times the inliers by chance: pairs of unlike photos came to 1.4 at most, those of one place to 1.3 to 2.7
+CLEARLY_MORE = 1.5  # times the inliers by chance: unlike photos came to 1.4 at most, photos of one place to 1.3 to 2.7
 NO_BETTER = (
     ": hardly better than chance, so do not trust these matches. Scale or rotation may differ too much for this "
     "describer (networks here see one scale, upright): try --describer rootsift, more --keypoints, or --ratio 0.9."
