@@ -125,7 +125,7 @@ def test_a_protocol_without_a_layout_takes_no_data(folder, monkeypatch, capsys):
     own = dataclasses.replace(HOMOGRAPHY_FOLDER, layout="", samples=lambda tools: iter([{"rootsift": sample}]))
     monkeypatch.setitem(PROTOCOLS, "own", own)
     assert command("rootsift", "--protocol", "own", "--no-cache") == 0
-    assert capsys.readouterr().out.startswith("own on own: ")
+    assert capsys.readouterr().out.startswith("own: detector ")
     assert evaluate(["rootsift"], "own")[0].data == "own"
     with pytest.raises(ValueError, match="leave --data out"):
         command("rootsift", "--protocol", "own", "--data", folder)
