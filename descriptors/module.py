@@ -160,11 +160,7 @@ class DescriptorModule(LightningModule):
             self.clock.lap("mining")
             true, wrong = similarities(query, positive, pool, negatives)
             losses = self.loss(true, wrong, negatives.valid)
-        if losses.shape != true.shape:
-            raise ValueError(
-                f"the loss {type(self.loss).__name__} gave {tuple(losses.shape)} numbers, but must give one an anchor, "
-                f"{tuple(true.shape)}, before any mean."
-            )
+        _check_one_an_anchor(self.loss, losses, true)
         if self.queue is not None:
             self.queue.push(first_of_each_rank(batch_pool, len(positive.valid)), self.global_step)
         usable = query.valid & negatives.valid.any(1)
@@ -243,3 +239,11 @@ class DescriptorModule(LightningModule):
 
     def _learning_rate(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def _check_one_an_anchor(loss: nn.Module, losses: Tensor, true: Tensor) -> None:
+    if losses.shape != true.shape:
+        raise ValueError(
+            f"the loss {type(loss).__name__} gave {tuple(losses.shape)} numbers, but must give one an anchor, "
+            f"{tuple(true.shape)}, before any mean."
+        )

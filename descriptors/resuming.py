@@ -152,7 +152,7 @@ def _checkpoint(experiment: Experiment) -> tuple[Path, dict[str, Any]] | None:
     newest = newest_checkpoint(root)
     if newest is None and any(checkpoints_in(root)):
         raise CheckpointError(
-            f"resume=auto: none of the checkpoints in {root / 'checkpoints'} is whole; put a copy of one there, or "
+            f"resume=auto: none of the checkpoints in {root / CHECKPOINTS} is whole; put a copy of one there, or "
             "start anew in another output_dir."
         )
     if newest is None:

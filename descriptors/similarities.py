@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from descriptors.batch import Described, Negatives
-from descriptors.threads import one_core
+from descriptors.threads import torch_threads
 
 FULL_PRODUCT_PAYS = 4  # times more numbers to gather than to multiply: there the product is faster
 
@@ -84,7 +84,7 @@ def sampled_product(anchor: Tensor, candidates: Tensor, column: Tensor, starts: 
     return products
 
 
-@one_core()
+@torch_threads(1)
 def _summed_sparsely(anchor: Tensor, candidates: Tensor, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Both gradients as products with the sparse matrix of the weights; far negatives have none, most are zero."""
     used = true_places(weight != 0)

@@ -35,17 +35,17 @@ def in_parts(work: Callable[[slice], None], rows: int, least: int) -> None:
 
 
 @contextmanager
-def one_core() -> Iterator[None]:
-    """Small steps of torch use this thread alone: to wake the others takes longer than such a step itself.
+def torch_threads(number: int) -> Iterator[None]:
+    """Torch's steps in this thread use so many. Of small steps one: to wake the others takes longer than they do.
 
     Not for parts of `in_parts`, nor while a thread starts: what it sets is also what threads to come begin with.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 @cache

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from descriptors.batch import Negatives
 from descriptors.similarities import similarities
+from descriptors.threads import torch_threads
 from tests.mining.scenes import scene, scenes
 
 
@@ -37,12 +38,10 @@ def test_gradients_repeat_bit_for_bit(threads):
     query, pool = scene(4, 50, dim=32)
     index = torch.randint(0, len(pool.valid), (len(query.valid), 20), generator=torch.Generator().manual_seed(0))
     negatives = Negatives(index, torch.ones_like(index, dtype=torch.bool))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     gradients = []
-    for _ in range(4):
-        leaf = pool.descriptor.clone().requires_grad_()
-        similarities(query, query, replace(pool, descriptor=leaf), negatives)[1].square().sum().backward()
-        gradients.append(leaf.grad)
-    torch.set_num_threads(before)
+    with torch_threads(threads):
+        for _ in range(4):
+            leaf = pool.descriptor.clone().requires_grad_()
+            similarities(query, query, replace(pool, descriptor=leaf), negatives)[1].square().sum().backward()
+            gradients.append(leaf.grad)
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)

@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from descriptors.threads import in_parts, one_core
+from descriptors.threads import in_parts, torch_threads
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +44,10 @@ def test_parts_run_at_once_with_one_thread_each_and_the_caller_keeps_its_own():
     assert fresh == [3]
 
 
-def test_small_steps_use_one_core_and_whatever_happens_the_thread_has_its_own_again():
-    assert one_core()(torch.get_num_threads)() == 1
+def test_small_steps_use_torch_threads_and_whatever_happens_the_thread_has_its_own_again():
+    assert torch_threads(1)(torch.get_num_threads)() == 1
     assert torch.get_num_threads() == 3
-    with pytest.raises(RuntimeError, match="size"), one_core():
+    with pytest.raises(RuntimeError, match="size"), torch_threads(1):
         torch.ones(2) + torch.ones(3)
     assert torch.get_num_threads() == 3
 

@@ -21,7 +21,7 @@ from descriptors.batch import Described, rows_of
 from descriptors.mining.candidates import NOBODY, packed, places_of, scores_of
 from descriptors.mining.streaming import Score, chunks
 from descriptors.similarities import rounding_loss, sampled_product
-from descriptors.threads import in_parts, one_core
+from descriptors.threads import in_parts, torch_threads
 
 GROUP = 16  # columns that share a maximum
 LEAST_SCORES = 2**18  # that are worth a thread of their own
@@ -57,7 +57,7 @@ def hardest_by_thresholds(
     search = _Search(anchors, top_k, admissible)
     for start, part in chunks(pool, chunk):
         search.offer(_side(part, relations[1][start : start + chunk], precision), start)
-    with one_core():
+    with torch_threads(1):
         best = search.best.new_full((len(query.valid), top_k), NOBODY)
         best.index_copy_(0, anchors.number, search.best.flip(1))
         return places_of(best), scores_of(best)
@@ -79,7 +79,7 @@ class _Side:
     lost: Tensor  # (n,) length of what rounding took away
 
 
-@one_core()
+@torch_threads(1)
 def _side(keypoints: Described, relation: Tensor, precision: torch.dtype) -> _Side:
     number = torch.arange(len(relation))
     if not bool(keypoints.valid.all() and (relation.diff() >= 0).all()):

@@ -2,27 +2,12 @@
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from descriptors.pairs import portions
-
 
 def operations(work):
     """Those of one call that compute; views and memory that is only set aside start nothing."""
     with _Counting() as counting:
         work()
     return counting.count
-
-
-def whole_batches(work):
-    """The same work with batches in one portion, as on anything but a CPU."""
-
-    def wrapped():
-        before, portions.CPU_PIXELS = portions.CPU_PIXELS, 2**62
-        try:
-            return work()
-        finally:
-            portions.CPU_PIXELS = before
-
-    return wrapped
 
 
 class _Counting(TorchDispatchMode):

@@ -1,17 +1,19 @@
 """Training pairs beside an honest per-sample generator: the same real photos, the same work, everything on."""
 
 import time
+from unittest import mock
 
 import torch
 
 from descriptors.data.bundled import bundled_index
 from descriptors.data.photos import PhotoDataset, collate
 from descriptors.drawing_ahead import DrawingAhead
+from descriptors.pairs import portions
 from descriptors.pairs.generator import PairGenerator
 from descriptors.pairs.stylization import ColourTransport
 from descriptors.randomness import Draws
 from descriptors.schema import PairSettings
-from tests.bench.operations import operations, whole_batches
+from tests.bench.operations import operations
 from tests.bench.rival_pairs import CROP, Photo, Rival
 from tests.bench.rows import Aim, Found, Row, judged
 from tests.bench.turns import in_turns, progress
@@ -30,15 +32,13 @@ def pairs(repeats=5):
 
 def started():
     """Operations that make a batch once its draws are known by name, and with every draw hashed by itself."""
-    ours, ahead = whole_batches(generators(False, batches=1)[0]), DrawingAhead.draws
-    ours()
-    ours()  # which has what the first one's look-ups left out, as keys of what is drawn for every pixel
-    count = operations(ours)
-    try:
-        DrawingAhead.draws = lambda _, key: Draws(key)
-        rival = operations(ours)
-    finally:
-        DrawingAhead.draws = ahead
+    ours, _ = generators(False, batches=1)
+    with mock.patch.object(portions, "CPU_PIXELS", 2**62):  # all of a batch at once, as on anything but a CPU
+        ours()
+        ours()  # which has what the first one's look-ups left out, as keys of what is drawn for every pixel
+        count = operations(ours)
+        with mock.patch.object(DrawingAhead, "draws", lambda _, key: Draws(key)):
+            rival = operations(ours)
     return Row(f"operations that a GPU is started for, {BATCH} pairs", count, rival, "", rival / count, ONE_BY_ONE)
 
 

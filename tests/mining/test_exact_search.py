@@ -13,6 +13,7 @@ from descriptors.mining import InBatchMiner, Miner, thresholds
 from descriptors.mining import half_precision as halves
 from descriptors.mining.half_precision import hardest_in_halves
 from descriptors.mining.thresholds import GROUP, hardest_by_thresholds
+from descriptors.threads import torch_threads
 from tests.mining.scenes import reorder, scene
 
 SEARCHES = {
@@ -85,12 +86,8 @@ def test_threads_and_blocks_change_nothing(precision, block, monkeypatch):
     monkeypatch.setattr(thresholds, "LEAST_SCORES", 1)
     monkeypatch.setattr(thresholds, "MOST_SCORES", block)
     monkeypatch.setattr(thresholds._Search, "_offer", seen_by(thresholds._Search._offer, parts))
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
+    with torch_threads(3):
         several = by_thresholds(miner, query, pool, 100, precision)
-    finally:
-        torch.set_num_threads(before)
     assert len(set(parts)) == 3
     assert all(torch.equal(one, other) for one, other in zip(alone, several, strict=True))
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from descriptors.networks.sampling import sample, upsample
+from descriptors.threads import torch_threads
 from tests.oracles_sampling import sample_by_loops, upsample_by_loops
 
 SIDES = st.integers(1, 7)
@@ -94,12 +95,10 @@ def test_gradients_are_right():
 
 
 def test_two_threads_give_the_same_gradient_twice_bit_for_bit():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
     dense = torch.randn(4, 64, 10, 10)
     xy = torch.rand(4, 500, 2) * 40  # many keypoints share a cell
-    gradients = [_gradient(dense, xy) for _ in range(4)]
-    torch.set_num_threads(threads)
+    with torch_threads(2):
+        gradients = [_gradient(dense, xy) for _ in range(4)]
     assert all(torch.equal(gradients[0], other) for other in gradients[1:])
 
 
