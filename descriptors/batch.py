@@ -14,7 +14,7 @@ PAST = 2**48  # ids from here on are of past batches' keypoints; the generator's
 
 
 class PhotoBatch(NamedTuple):
-    """Decoded photos as the workers hand them to the device."""
+    """Decoded photos as the workers hand them over: pixels for the device, and what the host plans pairs by."""
 
     pixels: Tensor  # (B, 3, S, S) uint8 RGB; the photo sits in the top left corner, the rest is padding
     size: Tensor  # (B, 2) int64 real height and width in px, without padding
@@ -26,6 +26,11 @@ class PhotoBatch(NamedTuple):
     neighbour_pixels: Tensor  # (B, 3, S, S) uint8 the retrieved photo; (B, 3, 0, 0) where no neighbours are used
     neighbour_size: Tensor  # (B, 2) int64
     neighbour_photo: Tensor  # (B,) int64, -1 where the photo has no neighbour
+
+    def to(self, device: torch.device | str) -> "PhotoBatch":
+        """The same with pixels and stored keypoints on the device; the few numbers of a photo stay on the host."""
+        fields = ("pixels", "stored_keypoints", "styled_pixels", "neighbour_pixels")
+        return self._replace(**{name: getattr(self, name).to(device, non_blocking=True) for name in fields})
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from torch import Tensor
 Numbers = tuple["float | Numbers", ...]
 
 
-def constant(values: Numbers, like: Tensor) -> Tensor:
+def constant(values: Numbers, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """The numbers, nested as they are, on a tensor's device and in its type; shared, so nobody writes to them."""
-    return _made(values, like.device, like.dtype)
+    return _made(values, like.device, dtype or like.dtype)
 
 
 @lru_cache(256)

@@ -1,7 +1,7 @@
 """The small draws of a batch, hashed all at once.
 
-A draw by itself is some thirty steps on a few numbers, and a batch of pairs asks for a hundred: more than half of all
-that a GPU would be started for. The names are the same in every batch, so what one batch asked for is made for the next
+A draw by itself is some thirty steps on a few numbers, and a batch of pairs asks for a hundred: more than half of the
+host's time for a batch. The names are the same in every batch, so what one batch asked for is made for the next
 together, in as many steps as two draws. The numbers are the same.
 """
 
@@ -22,22 +22,21 @@ class DrawingAhead:
 
     def __init__(self) -> None:
         self._asked: dict[Path, int] = {}  # how many numbers a sample; 0 where it was the key that was asked for
-        self._plans: dict[torch.device, _Plan] = {}
+        self._plan: _Plan | None = None
 
     def draws(self, key: Tensor) -> Draws:
-        """`Draws(key)`, of which is made at once what earlier batches asked for."""
+        """`Draws(key)` of keys on the host, of which is made at once what earlier batches asked for."""
         keys: dict[Path, Tensor] = {}
         units: dict[Path, Tensor] = {}
         if self._asked:
-            if key.device not in self._plans:
-                self._plans[key.device] = _plan(self._asked, key.device)
-            keys, units = _carried_out(self._plans[key.device], key)
+            self._plan = self._plan or _plan(self._asked)
+            keys, units = _carried_out(self._plan, key)
         return Draws(key, known=_Ahead(keys, units, self._remember))
 
     def _remember(self, path: Path, count: int) -> None:
         if self._asked.get(path, -1) < count <= MOST:
             self._asked[path] = count
-            self._plans.clear()
+            self._plan = None
 
 
 @dataclass(frozen=True)
@@ -80,18 +79,18 @@ class _Plan(NamedTuple):
     counts: dict[Path, int]  # in the order of the numbers; they add up to N
 
 
-def _plan(counts: Mapping[Path, int], device: torch.device) -> _Plan:
+def _plan(counts: Mapping[Path, int]) -> _Plan:
     number: dict[Path, int] = {(): 0}
     generations = []
     for length in range(1, max(map(len, counts)) + 1):
         paths = list(dict.fromkeys(path[:length] for path in counts if len(path) >= length))
         parent = torch.tensor([number[path[:-1]] for path in paths])
         name = torch.tensor([key_of(path[-1]) for path in paths])
-        generations.append(_Fork(parent.to(device), name.to(device)))
+        generations.append(_Fork(parent, name))
         number |= {path: len(number) + place for place, path in enumerate(paths)}
     numbers = [(number[path], place) for path, count in counts.items() for place in range(count)]
     key, counter = torch.tensor(numbers, dtype=torch.int64).view(-1, 2).unbind(1)
-    return _Plan(list(number), generations, key.to(device), counter.to(device), dict(counts))
+    return _Plan(list(number), generations, key, counter, dict(counts))
 
 
 def _carried_out(plan: _Plan, key: Tensor) -> tuple[dict[Path, Tensor], dict[Path, Tensor]]:

@@ -49,6 +49,11 @@ def unit_of(bits: Tensor) -> Tensor:
     return _shift_right(bits, 40).float() * 2.0**-24
 
 
+def units(key: Tensor, count: int) -> Tensor:
+    """Uniform float32 (B, count) in [0, 1) of keys (B,); a draw is that of its fork's keys."""
+    return unit_of(mix(key[:, None] + torch.arange(count, device=key.device)))
+
+
 Path = tuple[str, ...]  # names of the forks that lead to a key or a draw, and the draw's own
 
 
@@ -102,8 +107,7 @@ class Draws:
         count = math.prod(shape)
         unit = self._known.unit((*self._path, name), count) if self._known else None
         if unit is None:
-            key = self.fork(name).key[:, None]
-            unit = unit_of(mix(key + torch.arange(count, device=key.device)))
+            unit = units(self.fork(name).key, count)
         return unit.view(-1, *shape)
 
     def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:

@@ -59,7 +59,7 @@ def test_both_change_the_light_alike(photos, preset):
     lab = linear_to_oklab(srgb_to_linear(photos.pixels[:1] / 255))
     everywhere = torch.ones_like(lab[:, :1], dtype=torch.bool)
     source = transport.colour_statistics(lab, everywhere, transport.soft_windows(lab, 4))
-    ours = illumination.relight(source, torch.tensor([preset]), NoJitter())
+    ours = illumination.relight(source, illumination.lights(torch.tensor([preset]), NoJitter(), 4))
     light = np.broadcast_to(rival_transport.LIGHTS[preset], (4, 4, 5))
     rivals = rival_transport.under_light(rival_transport.Statistics(*(part[0].numpy() for part in source)), light)
     np.testing.assert_allclose(rivals.mean, ours.mean[0], atol=1e-9)

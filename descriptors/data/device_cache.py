@@ -12,6 +12,7 @@ from descriptors.batch import PhotoBatch
 from descriptors.data.framing import Place, Size, least_side, place, shrink
 from descriptors.data.loading import GIB, PhotoLoader
 from descriptors.data.photos import FILLER, PhotoDataset
+from descriptors.sending import sent
 
 _ROWS = 16  # of a batch framed at once: bounds the memory that indices take
 _SLACK = 4  # px that rounding may add to a window
@@ -24,7 +25,11 @@ class Places(NamedTuple):
     key: Tensor  # (B,) int64
     place: Tensor  # (B, 4) int64 px: height and width the photo is shrunk to, top and left of the square in that
     neighbour_photo: Tensor  # (B,) int64, -1 for none
-    neighbour_place: Tensor  # (B, 4) int64
+    neighbour_place: Tensor  # (B, 4) int64; (B, 0) where no neighbours are used
+
+    def to(self, device: torch.device | str) -> "Places":
+        """Itself: the host works out what the device needs of it."""
+        return self
 
 
 class PlaceDataset(Dataset[Places]):
@@ -45,8 +50,12 @@ class PlaceDataset(Dataset[Places]):
             key=torch.tensor(sample_key),
             place=self._place(photo, sample_key),
             neighbour_photo=torch.tensor(neighbour),
-            neighbour_place=self._place(neighbour, samples.neighbour_key(draw, photo)),
+            neighbour_place=self._neighbour_place(neighbour, samples.neighbour_key(draw, photo)),
         )
+
+    def _neighbour_place(self, neighbour: int, key: int) -> Tensor:
+        unused = self.samples.neighbours is None
+        return torch.zeros(0, dtype=torch.int64) if unused else self._place(neighbour, key)
 
     def _place(self, photo: int, key: int) -> Tensor:
         if photo == FILLER:
@@ -102,19 +111,20 @@ class DeviceCache:
             self._pixels[start : start + pixels.numel()] = pixels.reshape(-1).to(device)
             self._table[photo] = torch.tensor([start, *pixels.shape[:2]])
             start += pixels.numel()
-        self._table = self._table.to(device)
 
     def batch(self, places: Places) -> PhotoBatch:
-        """The samples with their pixels; all on the photos' device."""
-        empty = torch.zeros(len(places.photo), 3, 0, 0, dtype=torch.uint8, device=places.photo.device)
+        """The samples with their pixels, which are on the device."""
+        empty = torch.zeros(len(places.photo), 3, 0, 0, dtype=torch.uint8, device=self._pixels.device)
         pixels, size = self._squares(places.photo, places.place)
-        beside, beside_size = self._squares(places.neighbour_photo, places.neighbour_place)
+        beside, beside_size = empty, torch.zeros_like(size)
+        if places.neighbour_place.numel():
+            beside, beside_size = self._squares(places.neighbour_photo, places.neighbour_place)
         return PhotoBatch(
             pixels=pixels,
             size=size,
             photo=places.photo,
             key=places.key,
-            stored_keypoints=torch.zeros(len(size), 0, 2, device=size.device),
+            stored_keypoints=torch.zeros(len(size), 0, 2, device=pixels.device),
             styled_pixels=empty,
             has_style=torch.zeros_like(places.photo, dtype=torch.bool),
             neighbour_pixels=beside,
@@ -124,25 +134,27 @@ class DeviceCache:
 
     @torch.no_grad()
     def _squares(self, photo: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, S, S) uint8 and (B, 2) the photo's size in it; a filler's is black and (0, 0)."""
-        with torch.autocast(photo.device.type, enabled=False):
-            parts = map(self._part, photo.split(_ROWS), places.split(_ROWS))
-            size = places[:, :2].clamp_max(self.photo_size).where((photo >= 0)[:, None], 0)
-            return torch.cat(list(parts)), size
+        """(B, 3, S, S) uint8 on the device, and (B, 2) the photo's size in it; a filler's is black and (0, 0)."""
+        device = self._pixels.device
+        size = places[:, :2].clamp_max(self.photo_size).where((photo >= 0)[:, None], 0)
+        stored = self._table[photo.clamp_min(0)]
+        with torch.autocast(device.type, enabled=False):
+            parts = zip(*(part.split(_ROWS) for part in sent((stored, places, size), device)), strict=True)
+            return torch.cat([self._part(*part) for part in parts]), size
 
-    def _part(self, photo: Tensor, places: Tensor) -> Tensor:
-        start, height, width = self._table[photo.clamp_min(0)].unbind(1)
+    def _part(self, stored: Tensor, places: Tensor, size: Tensor) -> Tensor:
+        start, height, width = stored.unbind(1)
         side = self.photo_size
         rows, top = area_weights(height, places[:, 0], places[:, 2], side)
         columns, left = area_weights(width, places[:, 1], places[:, 3], side)
-        window = torch.arange(rows.shape[2], device=photo.device)
+        window = torch.arange(rows.shape[2], device=size.device)
         y = (top[:, None] + window).clamp_max(height[:, None] - 1)
         x = (left[:, None] + window).clamp_max(width[:, None] - 1)
         first = start[:, None, None] + 3 * (y[:, :, None] * width[:, None, None] + x[:, None, :])
-        colour = torch.arange(3, device=photo.device)[None, :, None, None]
+        colour = torch.arange(3, device=size.device)[None, :, None, None]
         pixels = self._pixels[first[:, None] + colour].float()
         square = rows[:, None] @ pixels @ columns[:, None].transpose(2, 3)
-        return square.where((photo >= 0)[:, None, None, None], 0).round().clamp(0, 255).to(torch.uint8)
+        return square.where((size[:, 0] > 0)[:, None, None, None], 0).round().clamp(0, 255).to(torch.uint8)
 
 
 def kept_size(whole: Size, photo_size: int) -> Size:

@@ -32,7 +32,9 @@ def _tile_curves(level: Tensor, clip_limit: Tensor, down: int, right: int) -> Te
     row = torch.arange(height, device=level.device) * down // height
     column = torch.arange(width, device=level.device) * right // width
     tile = row[:, None] * right + column + torch.arange(batch, device=level.device)[:, None, None] * (down * right)
-    bins = (tile * BINS + level).flatten().bincount(minlength=batch * down * right * BINS)
+    bins = torch.zeros(batch * down * right * BINS, dtype=torch.int64, device=level.device)
+    place = (tile * BINS + level).flatten()
+    bins.scatter_add_(0, place, torch.ones_like(place))  # `bincount` makes the host wait for a GPU
     histogram = bins.view(batch, down, right, BINS).to(clip_limit.dtype)
     share = histogram / histogram.sum(-1, keepdim=True)
     kept = share.minimum(clip_limit[:, None, None, None] / BINS)

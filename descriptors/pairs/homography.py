@@ -109,7 +109,7 @@ def warp(photo: Tensor, crop_to_photo: Tensor, crop_size: int) -> Tensor:
     """
     kind = photo.dtype if photo.is_floating_point() else torch.float32
     crops = torch.empty(*photo.shape[:2], crop_size, crop_size, dtype=kind, device=photo.device)
-    parts = (part.split(rows_at_once(photo)) for part in (photo, crop_to_photo, crops))
+    parts = (part.split(rows_at_once(photo.device, *photo.shape[2:])) for part in (photo, crop_to_photo, crops))
     for source, to_photo, crop in zip(*parts, strict=True):
         source = source if photo.is_floating_point() else source.float().div_(255)
         grid = _sampling_grid(to_photo, crop_size, source)

@@ -42,18 +42,33 @@ ORDINARY = 0.58  # a photo's usual mean lightness; half of a photo's difference 
 MOST_EXPOSURE = 1.8  # a photo darker than this can mend stays dark
 
 
-def relight(source: Statistics, preset: Tensor, draws: Draws) -> Statistics:
+def lights(preset: Tensor, draws: Draws, cells: int) -> Tensor:
+    """(R, G, G, 5) float64 lights, fields as in `Light`: each photo jitters its preset, each window once more.
+
+    Args:
+        preset: (R,) int64, numbers in the order of `PRESETS`.
+        draws: the R samples' random numbers, on the same device.
+        cells: G, windows along each side; a single one is not jittered by itself.
+    """
+    photo = draws.uniform("light", 1, 1, 5, low=-1).double()
+    photo = constant((0.15, 0.15, 0.15, 0.4, 0.4), photo) * photo
+    light = constant(_LIGHTS, photo)[preset][:, None, None]
+    if cells == 1:
+        return light * (1 + photo)
+    window = draws.uniform("light/window", cells, cells, 5, low=-1).double()
+    return light * (1 + photo + constant((0.25, 0.15, 0.25, 0.5, 0.5), window) * window)
+
+
+def relight(source: Statistics, light: Tensor) -> Statistics:
     """The statistics photos would have under another light.
 
-    A photo is exposed to the preset's lightness; contrast, chroma and tint then act as a linear change D of its
-    colours, so a covariance S becomes D S D^T. Each photo jitters the preset, each window of a local map once more.
+    A photo is exposed to the light's lightness; contrast, chroma and tint then act as a linear change D of its colours,
+    so a covariance S becomes D S D^T.
 
     Args:
         source: statistics of R photos.
-        preset: (R,) int64, numbers in the order of `PRESETS`.
-        draws: the R samples' random numbers.
+        light: (R, G, G, 5), of `lights`.
     """
-    light = _jittered(constant(_LIGHTS, source.mean)[preset], draws, source.mean.shape[1])
     lightness, contrast, chroma, tint = light[..., 0], light[..., 1], light[..., 2], light[..., 3:]
     tint = tint / lightness[..., None]
     photo = source.mean[..., 0].mean((1, 2), keepdim=True)
@@ -73,28 +88,20 @@ def _exposure(photo: Tensor, lightness: Tensor) -> Tensor:
     return (level / photo.clamp_min(0.1)).clamp_max(MOST_EXPOSURE)
 
 
-def _jittered(light: Tensor, draws: Draws, cells: int) -> Tensor:
-    """(R, 5) lights to (R, G, G, 5): a photo's light differs from the preset's, a window's from the photo's."""
-    photo = constant((0.15, 0.15, 0.15, 0.4, 0.4), light) * draws.uniform("light", 1, 1, 5, low=-1)
-    window = constant((0.25, 0.15, 0.25, 0.5, 0.5), light) * draws.uniform("light/window", cells, cells, 5, low=-1)
-    return light[:, None, None] * (1 + photo + (window if cells > 1 else 0))
-
-
 def _headroom(source: Statistics, photo: Tensor, exposure: Tensor) -> Tensor:
     """(R, G, G) the contrast at which lightness reaches white two standard deviations above its mean."""
     deviation = source.covariance[..., 0, 0].clamp_min(0).mean((1, 2), keepdim=True).sqrt()
     return (1 - exposure * photo) / (2 * exposure * deviation).clamp_min(1e-3)
 
 
-def light_field(windows: Windows, draws: Draws, stops: float) -> Tensor:
-    """(R, 1, H, W) a smooth gain of linear light, at most +-stops (powers of two), another amplitude for each photo.
+def field_stops(draws: Draws, cells: int, stops: float) -> Tensor:
+    """(R, G, G) at most +-stops (powers of two), another amplitude for each photo; few cells make a smooth field."""
+    return stops * draws.uniform("field/amplitude", 1, 1) * draws.uniform("field", cells, cells, low=-1)
 
-    Args:
-        windows: the soft windows whose G x G random stops are mixed; few windows make a smooth field.
-    """
-    cells = windows.down.shape[0]
-    node = stops * draws.uniform("field/amplitude", 1, 1) * draws.uniform("field", cells, cells, low=-1)
-    return torch.exp2(windows.down.mT @ node.to(windows.down.dtype) @ windows.right)[:, None]
+
+def light_field(windows: Windows, stops: Tensor) -> Tensor:
+    """(R, 1, H, W) a smooth gain of linear light: the stops (R, G, G) mixed by the G x G soft windows."""
+    return torch.exp2(windows.down.mT @ stops.to(windows.down.dtype) @ windows.right)[:, None]
 
 
 def roll_off_highlights(light: Tensor, inside: Tensor, knee: float = 0.6, most: float = 3.0) -> Tensor:

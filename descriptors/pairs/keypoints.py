@@ -18,7 +18,7 @@ from torch import Tensor
 
 from descriptors.checks import ConfigError
 from descriptors.choice import imported
-from descriptors.pairs.portions import portions
+from descriptors.pairs.portions import portions, rows_at_once
 from descriptors.pairs.responses import dog_response, gftt_response
 from descriptors.randomness import Draws
 from descriptors.schema import KeypointSettings
@@ -63,7 +63,8 @@ def detect(
     rim = settings.border_px + 1  # whole pixels: a sub-pixel place may be half a pixel off its pixel
     search = Search(gray, _without_rim(allowed, rim), settings.count, draws, stored)
     everything = torch.arange(len(gray), device=gray.device)
-    parts = [detector(search.rows(rows)) for rows in portions(everything, gray)] or [detector(search)]
+    at_once = rows_at_once(gray.device, *gray.shape[2:])
+    parts = [detector(search.rows(rows)) for (rows,) in portions(at_once, everything)] or [detector(search)]
     xy, valid = (torch.cat(part) for part in zip(*parts, strict=True))
     return xy, valid
 

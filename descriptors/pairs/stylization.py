@@ -4,32 +4,29 @@ Optimal transport between Gaussian colour statistics in Oklab (Pitié and Kokara
 photo or maps that vary smoothly over it, followed by a smooth change of the light's intensity.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from descriptors.pairs.colour import linear_to_oklab, linear_to_srgb, oklab_to_linear, srgb_to_linear
-from descriptors.pairs.illumination import PRESETS, light_field, relight, roll_off_highlights
-from descriptors.pairs.portions import portions
-from descriptors.pairs.transport import Statistics, apply_map, colour_statistics, soft_windows, transport
+from descriptors.pairs.illumination import PRESETS, field_stops, lights
+from descriptors.pairs.portions import portions, rows_at_once
+from descriptors.pairs.restyling import BATCH, KEEP, PHOTO, PRESET, Portion, Target, carry_out, statistics_of, thinned
+from descriptors.pairs.transport import Statistics
 from descriptors.randomness import Draws, mix
 from descriptors.schema import StylizationSettings
+from descriptors.sending import sent
 
-KEEP, BATCH, PHOTO, PRESET = range(4)  # a row's source of style
 WITH_PHOTOS = ("photos", "folder", "mixed")  # the choices of `styles` that need style photos
 CELLS = 4  # windows along each side with mode=local
-GAIN = (0.3, 1.8)  # least and greatest stretch of any colour direction: keeps texture, does not blow up noise
 FIELD_CELLS, FIELD_STOPS = 3, 0.8  # the light's intensity
 
 
-@dataclass(frozen=True)
-class StylePlan:
+class StylePlan(NamedTuple):
     """Which style each of B rows takes."""
 
     source: Tensor  # (B,) int64: KEEP, BATCH, PHOTO or PRESET
-    index: Tensor  # (B,) int64: the partner's row, the style photo's number or the preset's number
+    number: Tensor  # (B,) int64: the partner's row, the style photo's number or the preset's number
     local: Tensor  # (B,) bool: maps that vary over the photo
     without_partner: Tensor  # 0-dim int64: rows that take a preset because the batch has no other real photo
 
@@ -45,7 +42,7 @@ class ColourTransport:
 
     def __init__(self, settings: StylizationSettings, style_photos: Tensor | None = None) -> None:
         self.settings = settings
-        self.styles: dict[int, Statistics] = {}  # of the style photos, by windows along each side
+        self.styles: dict[int, Statistics] = {}  # of the style photos, on the host, by windows along each side
         if settings.styles in WITH_PHOTOS:
             self.styles = {cells: _of_style_photos(style_photos, cells) for cells in (1, CELLS)}
 
@@ -55,26 +52,31 @@ class ColourTransport:
         Args:
             pixels: (B, 3, H, W) float sRGB in [0, 1].
             inside: (B, 1, H, W) bool, False on padding, which counts in no statistics and keeps its value.
-            apply: (B,) bool; the other rows, and rows without an inside pixel, come back unchanged.
-            draws: the B samples' random numbers.
+            apply: (B,) bool, on the host; the other rows, and rows without an inside pixel, come back unchanged.
+            draws: the B samples' random numbers, on the host.
 
         Returns:
             (B, 3, H, W) float in [0, 1]. A row depends on its own pixels and draws and, with styles=batch, on its
             partner's pixels. With no partner it takes a preset; `plan(...).without_partner` counts these.
         """
-        return self.restyle(pixels, inside, self.plan(inside, apply, draws), draws)
+        real, partners = (part.flatten(1).any(1).cpu() for part in (inside, thinned(inside)))
+        return self.restyle(pixels, inside, self.plan(apply & real, partners, draws), draws)
 
-    def plan(self, inside: Tensor, apply: Tensor, draws: Draws) -> StylePlan:
-        """Chooses each row's style from the settings and the draws; a pure function, arguments as in the call."""
-        real = inside.flatten(1).any(1)
-        apply = apply & real
-        partner, has_partner = _partners(_thinned(inside).flatten(1).any(1), draws)
+    def plan(self, apply: Tensor, partners: Tensor, draws: Draws) -> StylePlan:
+        """Chooses each row's style from the settings and the draws; a pure function, on the host.
+
+        Args:
+            apply: (B,) bool, rows that take a style.
+            partners: (B,) bool, rows whose colours another may take.
+            draws: the B samples' random numbers.
+        """
+        partner, has_partner = _partners(partners, draws)
         source = self._sources(draws)
         alone = apply & (source == BATCH) & ~has_partner
         source = torch.where(alone, PRESET, source)
-        index = torch.where(source == BATCH, partner, self._number(source, draws))
+        number = torch.where(source == BATCH, partner, self._number(source, draws))
         local = draws.coin("local", probability={"global": 0.0, "local": 1.0, "mixed": 0.5}[self.settings.mode])
-        return StylePlan(torch.where(apply, source, KEEP), index, local, alone.sum())
+        return StylePlan(torch.where(apply, source, KEEP), number, local, alone.sum())
 
     def _sources(self, draws: Draws) -> Tensor:
         if self.settings.styles == "mixed":
@@ -88,46 +90,35 @@ class ColourTransport:
         count = torch.where(source == PHOTO, photos, len(PRESETS))
         return (draws.uniform("style") * count).long().minimum(count - 1)
 
-    @torch.no_grad()
     def restyle(self, pixels: Tensor, inside: Tensor, plan: StylePlan, draws: Draws) -> Tensor:
         """Carries a plan out; arguments as in the call."""
-        restyled = pixels.clone()
-        for cells, chosen in ((1, ~plan.local), (CELLS, plan.local)):
-            for rows in portions((chosen & (plan.source != KEEP)).nonzero()[:, 0], pixels):
-                restyled[rows] = self._restyle_rows(pixels, inside, plan, draws, rows, cells)
-        return restyled
+        work = self.work(plan, draws, rows_at_once(pixels.device, *pixels.shape[2:]))
+        return carry_out(pixels, inside, sent(work, pixels.device))
 
-    def _restyle_rows(
-        self, pixels: Tensor, inside: Tensor, plan: StylePlan, draws: Draws, rows: Tensor, cells: int
-    ) -> Tensor:
-        photo, mask, draws = pixels.index_select(0, rows), inside.index_select(0, rows), draws.rows(rows)
-        windows = soft_windows(photo, cells)
-        lab = _oklab(photo)
-        source = colour_statistics(lab, mask, windows)
-        kind, index = plan.source[rows], plan.index[rows]
-        target = self._targets(source, kind, index, draws, pixels, inside)
-        lab = apply_map(lab, transport(source, target, self.settings.strength, GAIN), windows)
-        field_windows = soft_windows(photo, FIELD_CELLS)
-        light = oklab_to_linear(lab) * light_field(field_windows, draws, self.settings.strength * FIELD_STOPS)
-        return torch.where(mask, linear_to_srgb(roll_off_highlights(light, mask).clamp(0, 1)), photo)
+    def work(self, plan: StylePlan, draws: Draws, at_once: int) -> list[Portion]:
+        """All that a plan needs besides pixels, drawn on the host, so many rows a portion."""
+        return [
+            self._portion(plan, draws, rows, cells)
+            for cells, chosen in ((1, ~plan.local), (CELLS, plan.local))
+            for (rows,) in portions(at_once, (chosen & (plan.source != KEEP)).nonzero()[:, 0])
+        ]
 
-    def _targets(
-        self, source: Statistics, kind: Tensor, index: Tensor, draws: Draws, pixels: Tensor, inside: Tensor
-    ) -> Statistics:
-        """The statistics each row of `source` is taken to; pixels and inside are the whole batch's."""
-        cells = source.mean.shape[1]
-        styles: dict[int, Callable[[Tensor], Statistics]] = {
-            BATCH: lambda rows: _of_partners(pixels, inside, index[rows], cells),
-            PHOTO: lambda rows: _rows_of(self.styles[cells], index[rows]),
-            PRESET: lambda rows: relight(_rows_of(source, rows), index[rows], draws.rows(rows)),
-        }
-        target = source
-        for number, style in styles.items():
-            rows = (kind == number).nonzero()[:, 0]
-            if len(rows):
-                pairs = zip(target, style(rows), strict=True)
-                target = Statistics(*(old.index_copy(0, rows, new) for old, new in pairs))
-        return target
+    def _portion(self, plan: StylePlan, draws: Draws, rows: Tensor, cells: int) -> Portion:
+        source, targets = plan.source[rows], []
+        for kind in (BATCH, PHOTO, PRESET):
+            places = (source == kind).nonzero()[:, 0]
+            if len(places):
+                colours = self._colours(kind, plan.number[rows[places]], draws.rows(rows[places]), cells)
+                targets.append(Target(kind, places, colours))
+        strength = self.settings.strength
+        field = field_stops(draws.rows(rows), FIELD_CELLS, strength * FIELD_STOPS)
+        return Portion(rows, strength, cells, targets, field)
+
+    def _colours(self, kind: int, number: Tensor, draws: Draws, cells: int) -> tuple[Tensor, ...]:
+        """As in `Target`."""
+        if kind == PHOTO:
+            return tuple(part[number] for part in self.styles[cells])
+        return (number if kind == BATCH else lights(number, draws, cells),)
 
 
 def _partners(real: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -141,20 +132,6 @@ def _partners(real: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
     return rank.masked_fill(~allowed, torch.iinfo(torch.int64).min).argmax(1), allowed.any(1)
 
 
-def _rows_of(statistics: Statistics, rows: Tensor) -> Statistics:
-    return Statistics(*(part.to(rows.device)[rows] for part in statistics))
-
-
-def _thinned(images: Tensor) -> Tensor:
-    """Every second pixel each way of (B, C, H, W): all that is looked at in a partner."""
-    return images[:, :, ::2, ::2]
-
-
-def _of_partners(pixels: Tensor, inside: Tensor, partner: Tensor, cells: int) -> Statistics:
-    photo, mask = (_thinned(part).index_select(0, partner) for part in (pixels, inside))
-    return colour_statistics(_oklab(photo), mask, soft_windows(photo, cells))
-
-
 def _of_style_photos(photos: Tensor | None, cells: int) -> Statistics:
     if photos is None or len(photos) == 0:
         raise ValueError(
@@ -162,8 +139,4 @@ def _of_style_photos(photos: Tensor | None, cells: int) -> Statistics:
             "folder of photos with styles=folder, or choose styles=presets."
         )
     inside = torch.ones_like(photos[:, :1], dtype=torch.bool)
-    return colour_statistics(_oklab(photos), inside, soft_windows(photos, cells))
-
-
-def _oklab(pixels: Tensor) -> Tensor:
-    return linear_to_oklab(srgb_to_linear(pixels))
+    return Statistics(*(part.cpu() for part in statistics_of(photos, inside, cells)))

@@ -66,13 +66,21 @@ def colour_statistics(colour: Tensor, inside: Tensor, windows: Windows, prior: f
     red, green, blue = ((colour - centre[..., None, None]) * weight).unbind(1)
     products = (red * red, red * green, red * blue, green * green, green * blue, blue * blue)
     planes = (weight[:, 0], red, green, blue, *products)
-    sums = torch.stack([windows.down @ plane @ windows.right.mT for plane in planes], 1).double()  # (B, 10, G, G)
+    sums = _window_sums(planes, windows).double()
     sums = sums + prior * sums.mean((2, 3), keepdim=True)
     moments = (sums[:, 1:] / sums[:, :1].clamp_min(1e-9)).permute(0, 2, 3, 1)
     mean = moments[..., :3]
-    second = moments[..., [3, 4, 5, 4, 6, 7, 5, 7, 8]].reshape(*mean.shape, 3)
+    square = constant((3, 4, 5, 4, 6, 7, 5, 7, 8), moments, torch.int64)
+    second = moments.index_select(-1, square).view(*mean.shape, 3)
     covariance = second - mean[..., :, None] * mean[..., None, :]
     return Statistics(mean + centre[:, None, None].double(), covariance)
+
+
+def _window_sums(planes: tuple[Tensor, ...], windows: Windows) -> Tensor:
+    """(B, P, G, G) of P planes (B, H, W): one by one on a CPU, whose caches hold no more; on a GPU in one step."""
+    if planes[0].device.type != "cpu":
+        return windows.down @ torch.stack(planes, 1) @ windows.right.mT
+    return torch.stack([windows.down @ plane @ windows.right.mT for plane in planes], 1)
 
 
 def monge_kantorovich(source: Tensor, target: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Which style a photo's copy takes, and the copy: colour transport as in training, at the photo's full size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ from descriptors.checks import nearest
 from descriptors.data.decoding import Pixels, UndecodableError, decode
 from descriptors.data.thumbnails import thumbnail
 from descriptors.pairs.illumination import PRESETS as LIGHTS
-from descriptors.pairs.stylization import PHOTO, PRESET, ColourTransport
+from descriptors.pairs.restyling import PHOTO, PRESET
+from descriptors.pairs.stylization import ColourTransport
 from descriptors.randomness import Draws, key_of
 from descriptors.schema import StylizationSettings
 
@@ -92,8 +93,9 @@ class Stylist:
         pixels = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
         inside = torch.ones_like(pixels[:, :1], dtype=torch.bool)
         draws = Draws(torch.tensor([key_of(self._seed, "stylize", name)]))
-        plan = self._transport.plan(inside, torch.ones(1, dtype=torch.bool), draws)
-        plan = replace(plan, source=torch.tensor([style.source]), index=torch.tensor([style.number]))
+        everything = torch.ones(1, dtype=torch.bool)
+        plan = self._transport.plan(everything, everything, draws)
+        plan = plan._replace(source=torch.tensor([style.source]), number=torch.tensor([style.number]))
         copy = self._transport.restyle(pixels, inside, plan, draws)[0]
         return np.asarray((copy * 255).round().byte().permute(1, 2, 0).numpy(), np.uint8)
 

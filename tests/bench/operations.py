@@ -16,11 +16,12 @@ class _Counting(TorchDispatchMode):
         self.count = 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        self.count += not (_is_view(operation) or "empty" in operation._schema.name)
+        self.count += not starts_nothing(operation)
         return operation(*args, **(kwargs or {}))
 
 
-def _is_view(operation):
-    """What it returns is memory of an argument that it does not write to."""
+def starts_nothing(operation):
+    """It only sets memory aside, or returns memory of an argument that it does not write to."""
     alias = [returned.alias_info for returned in operation._schema.returns]
-    return bool(alias) and all(info is not None and not info.is_write for info in alias)
+    view = bool(alias) and all(info is not None and not info.is_write for info in alias)
+    return view or "empty" in operation._schema.name

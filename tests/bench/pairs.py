@@ -58,7 +58,7 @@ def generators(neighbours, device="cpu", batch=BATCH, batches=2):
     settings, styles = PairSettings(), photos[0].pixels[:, :, :256:2, :256:2]
     styler = ColourTransport(settings.stylization, styles.to(device) / 255)
     generator, rival = PairGenerator(settings, styler), Rival(styles.permute(0, 2, 3, 1).contiguous().numpy())
-    resident = [type(one)(*(field.to(device) for field in one)) for one in photos]
+    resident = [one.to(device) for one in photos]
     decoded = [per_sample(one) for one in photos]
     turn = {"ours": 0, "rival": 0}
 

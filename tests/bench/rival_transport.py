@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from descriptors.pairs.illumination import MOST_EXPOSURE, ORDINARY, PRESETS
-from descriptors.pairs.stylization import CELLS, FIELD_CELLS, FIELD_STOPS, GAIN
+from descriptors.pairs.restyling import GAIN
+from descriptors.pairs.stylization import CELLS, FIELD_CELLS, FIELD_STOPS
 from descriptors.pairs.transport import EPS
 
 LIGHTS = np.array(list(PRESETS.values()))

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from descriptors.pairs import photometric
+from descriptors.pairs import changes, photometric
 from descriptors.pairs.colour import luma, shift_hue_saturation
 from descriptors.pairs.equalization import equalize_luma
-from descriptors.pairs.photometric import CHANGES, PRESETS, augment
+from descriptors.pairs.photometric import CHANGES, PRESETS, STAGES, augment
 from descriptors.randomness import Draws
 from descriptors.schema import PhotometricSettings
 from tests.oracles_colour import equalized_luma, gaussian_blurred, shifted_hsv
@@ -28,6 +28,11 @@ def noise(seed, *shape):
 
 def some_draws(count, first=0):
     return Draws(torch.arange(first, first + count) * 7919 + 13)
+
+
+def made(change, pixels, draws, strength=1.0):
+    """The change on all rows, with the paper's ranges."""
+    return change.make(pixels, *change.draw(draws, PRESETS["paper"], strength))
 
 
 @EVERY_PRESET
@@ -75,20 +80,9 @@ def test_preset_paper_leaves_a_row_alone_as_often_as_its_probabilities_say():
     assert float((~changed).float().mean()) == pytest.approx(0.4 * 0.7 * 0.9, abs=0.025)
 
 
-def test_the_changes_come_in_the_papers_proportions(monkeypatch):
-    seen = dict.fromkeys(CHANGES, 0)
-
-    def counting(name):
-        def change(pixels, *_):
-            seen[name] += len(pixels)
-            return pixels
-
-        return change
-
-    counted = {name: (counting(name), weight) for name, (_, weight) in CHANGES.items()}
-    monkeypatch.setattr(photometric, "CHANGES", counted)
-    augment(torch.zeros(8000, 3, 1, 1), some_draws(8000), PhotometricSettings("paper"))
-    assert [seen[name] / 8000 for name in CHANGES] == pytest.approx(
+def test_the_changes_come_in_the_papers_proportions():
+    steps = {step.change: len(step.rows) for step in photometric.plan(some_draws(8000), PhotometricSettings("paper"))}
+    assert [steps[change] / 8000 for change, _ in CHANGES.values()] == pytest.approx(
         [0.6 * weight / 2.5 for weight in (0.7, 0.7, 0.5, 0.5, 0.1)], abs=0.02
     )
 
@@ -107,13 +101,13 @@ def test_preset_strong_changes_almost_every_row_and_inverts_one_in_ten():
 )
 def test_strength_zero_takes_the_range_away(name, tolerance):
     pixels = noise(6, 10, 3, 9, 9)
-    result = CHANGES[name][0](pixels, some_draws(10), PRESETS["paper"], 0.0)
+    result = made(CHANGES[name][0], pixels, some_draws(10), 0.0)
     assert_close(result, pixels, atol=tolerance, rtol=0)
 
 
 def test_brightness_and_contrast_stay_in_their_ranges():
     gray = torch.tensor([0.4, 0.6]).expand(500, 3, 1, 2)
-    result = CHANGES["brightness_contrast"][0](gray, some_draws(500), PRESETS["paper"], 1.0)
+    result = made(CHANGES["brightness_contrast"][0], gray, some_draws(500))
     gain = (result[:, 0, 0, 1] - result[:, 0, 0, 0]) / 0.2
     offset = result[:, 0, 0, 0] - gain * 0.4
     assert float(gain.min()) == pytest.approx(0.8, abs=0.01)
@@ -124,7 +118,7 @@ def test_brightness_and_contrast_stay_in_their_ranges():
 
 def test_hue_turns_by_twenty_degrees_and_saturation_by_thirty_of_255_at_most():
     red = torch.tensor([0.8, 0.4, 0.4])[None, :, None, None].expand(500, 3, 1, 1)
-    result = CHANGES["hue_saturation"][0](red, some_draws(500), PRESETS["paper"], 1.0)
+    result = made(CHANGES["hue_saturation"][0], red, some_draws(500))
     hsv = np.array([colorsys.rgb_to_hsv(*pixel) for pixel in result[:, :, 0, 0].tolist()])
     turn = (hsv[:, 0] * 360 + 180) % 360 - 180
     assert (turn.min(), turn.max()) == pytest.approx((-20, 20), abs=0.3)
@@ -179,14 +173,14 @@ def test_equalization_spreads_a_dull_image_as_far_as_the_limit_lets_it():
 @given(seed=SEEDS, height=SIDES, width=SIDES)
 def test_blur_equals_the_loop_with_each_rows_own_sigma(seed, height, width):
     pixels, draws = noise(seed, 2, 3, height, width), some_draws(2, seed)
-    result = photometric._blur(pixels, draws, PRESETS["paper"], 1.0)
+    result = made(STAGES["blur"]["blur"][0], pixels, draws)
     for row, sigma in enumerate((1.5 * draws.uniform("sigma", 1)).flatten().tolist()):
         expected = gaussian_blurred(pixels[row, 0].double().numpy(), max(sigma, 1e-3), radius=4)
         assert_close(result[row, 0].double().numpy(), expected, atol=1e-5, rtol=0)
 
 
 def test_noise_is_standard_normal_and_differs_between_rows_and_channels():
-    values = photometric._normals(some_draws(3), torch.Size((3, 151, 151)))
+    values = changes._normals(some_draws(3).key, torch.Size((3, 151, 151)))
     assert values.shape == (3, 3, 151, 151)
     assert float(values.mean()) == pytest.approx(0, abs=0.01)
     assert float(values.std()) == pytest.approx(1, abs=0.01)
@@ -201,9 +195,9 @@ def test_noise_is_standard_normal_and_differs_between_rows_and_channels():
 
 def test_gray_has_three_equal_channels_and_shuffling_keeps_the_channels():
     pixels = noise(8, 40, 3, 5, 5)
-    gray = CHANGES["gray"][0](pixels, some_draws(40), PRESETS["paper"], 1.0)
+    gray = made(CHANGES["gray"][0], pixels, some_draws(40))
     assert torch.equal(gray[:, 0], gray[:, 2])
-    shuffled = CHANGES["channel_shuffle"][0](pixels, some_draws(40), PRESETS["paper"], 1.0)
+    shuffled = made(CHANGES["channel_shuffle"][0], pixels, some_draws(40))
     assert torch.equal(shuffled.sort(1).values, pixels.sort(1).values)
     assert len({tuple(row) for row in some_draws(40).uniform("channels", 3).argsort(1).tolist()}) == 6
 

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from descriptors.pairs import portions, stylization
+from descriptors.pairs import portions, restyling, stylization
 from descriptors.pairs.colour import linear_to_oklab, linear_to_srgb, oklab_to_linear, srgb_to_linear
-from descriptors.pairs.illumination import PRESETS, light_field, relight, roll_off_highlights
-from descriptors.pairs.stylization import BATCH, KEEP, PHOTO, PRESET, WITH_PHOTOS, ColourTransport
+from descriptors.pairs.illumination import PRESETS, field_stops, light_field, lights, relight, roll_off_highlights
+from descriptors.pairs.restyling import BATCH, KEEP, PHOTO, PRESET
+from descriptors.pairs.stylization import WITH_PHOTOS, ColourTransport
 from descriptors.pairs.transport import (
     EPS,
     ColourMap,
@@ -169,13 +170,13 @@ def test_strength_moves_the_mean_along_the_straight_path(cells, strength):
 
 def test_a_global_map_at_full_strength_gives_the_photo_the_styles_mean_and_covariance(monkeypatch):
     monkeypatch.setattr(stylization, "FIELD_STOPS", 0.0)
-    monkeypatch.setattr(stylization, "GAIN", (0.0, 100.0))
+    monkeypatch.setattr(restyling, "GAIN", (0.0, 100.0))
     photos, styles = scene(1, 4), scene(99, 3, 24)
     styler = ColourTransport(StylizationSettings(styles="folder", mode="global"), styles)
-    plan = styler.plan(everywhere(photos), every_row(photos), some_draws(4))
+    plan = styler.plan(every_row(photos), every_row(photos), some_draws(4))
     restyled = styler(photos, everywhere(photos), every_row(photos), some_draws(4))
     assert 0 < float(restyled.min()) <= float(restyled.max()) < 1  # nothing was clipped
-    got, wanted = statistics(restyled), statistics(styles[plan.index])
+    got, wanted = statistics(restyled), statistics(styles[plan.number])
     assert_close(got.mean, wanted.mean, atol=1e-5, rtol=0)
     assert_close(got.covariance, wanted.covariance, atol=3e-6, rtol=0)
     assert float((statistics(photos).covariance - wanted.covariance).abs().max()) > 1e-4  # there was a way to go
@@ -192,7 +193,7 @@ def test_a_preset_brings_its_lightness_and_its_tint(name):
         torch.diag(torch.tensor([0.01, 1e-4, 1e-4])).double().expand(count, 1, 1, 3, 3),
     )
     number = torch.full((count,), list(PRESETS).index(name))
-    mean = relight(source, number, some_draws(count)).mean.mean((0, 1, 2))
+    mean = relight(source, lights(number, some_draws(count), 1)).mean.mean((0, 1, 2))
     assert mean.tolist() == pytest.approx([light.lightness, light.a, light.b], rel=0.07, abs=1e-3)
 
 
@@ -204,7 +205,7 @@ def test_presets_of_any_photo_are_valid_statistics(cells, lightness, variance):
         torch.tensor([lightness, 0, 0]).double().expand(count, cells, cells, 3),
         torch.diag(torch.tensor([variance, 0, 0])).double().expand(count, cells, cells, 3, 3),
     )
-    target = relight(source, torch.arange(count), some_draws(count))
+    target = relight(source, lights(torch.arange(count), some_draws(count), cells))
     assert bool(torch.isfinite(target.mean).all())
     assert float(torch.linalg.eigvalsh(target.covariance).min()) > -1e-9
     assert 0.2 * lightness - 1e-6 <= float(target.mean[..., 0].min())
@@ -213,7 +214,7 @@ def test_presets_of_any_photo_are_valid_statistics(cells, lightness, variance):
 
 def test_the_light_field_is_smooth_and_within_its_stops():
     image = torch.zeros(64, 1, 96, 80)
-    stops = light_field(soft_windows(image, 3), some_draws(64), 0.8).log2()
+    stops = light_field(soft_windows(image, 3), field_stops(some_draws(64), 3, 0.8)).log2()
     assert stops.shape == (64, 1, 96, 80)
     assert float(stops.abs().max()) <= 0.8
     assert float(stops.abs().max()) > 0.5
@@ -344,20 +345,20 @@ def test_noise_in_a_flat_photo_grows_no_more_than_the_gain_allows(mode, monkeypa
     photos = torch.cat([flat, noise(12, 1, 3, 32, 32)])  # the only partner is full of contrast
     restyled = restyler("batch", mode)(photos, everywhere(photos), every_row(photos), some_draws(2))[:1]
     grain, before = (oklab(image).diff(dim=-1).square().sum(1).mean().sqrt() for image in (restyled, flat))
-    assert float(grain) < 1.1 * stylization.GAIN[1] * float(before)
+    assert float(grain) < 1.1 * restyling.GAIN[1] * float(before)
 
 
 # Who takes which style
 
 
 def test_a_partner_is_another_real_photo_and_all_of_them_are_taken():
-    inside = torch.ones(6, 1, 4, 4, dtype=torch.bool)
-    inside[[1, 4]] = False
+    real = torch.ones(6, dtype=torch.bool)
+    real[[1, 4]] = False
     taken = set()
     for first in range(0, 600, 6):
-        plan = restyler("batch").plan(inside, torch.ones(6, dtype=torch.bool), some_draws(6, first))
+        plan = restyler("batch").plan(real, real, some_draws(6, first))
         assert plan.source.tolist() == [BATCH, KEEP, BATCH, BATCH, KEEP, BATCH]
-        taken |= {(row, int(plan.index[row])) for row in (0, 2, 3, 5)}
+        taken |= {(row, int(plan.number[row])) for row in (0, 2, 3, 5)}
     assert taken == {(a, b) for a in (0, 2, 3, 5) for b in (0, 2, 3, 5) if a != b}
 
 
@@ -365,7 +366,8 @@ def test_a_photo_without_a_partner_takes_a_preset_and_is_counted():
     photos = scene(13, 3)
     inside = everywhere(photos)
     inside[1:] = False
-    plan = restyler("batch").plan(inside, every_row(photos), some_draws(3))
+    real = torch.tensor([True, False, False])
+    plan = restyler("batch").plan(real, real, some_draws(3))
     assert plan.source.tolist() == [PRESET, KEEP, KEEP]
     assert int(plan.without_partner) == 1
     restyled = restyler("batch")(photos, inside, every_row(photos), some_draws(3))
@@ -376,27 +378,26 @@ def test_a_photo_whose_few_pixels_are_not_looked_at_is_nobodys_partner():
     photos, inside = scene(14, 3), torch.zeros(3, 1, 32, 32, dtype=torch.bool)
     inside[:2] = True
     inside[2, :, 5, 7] = True
-    plan = restyler("batch").plan(inside, every_row(photos), some_draws(3))
-    assert plan.index[:2].tolist() == [1, 0]
-    assert int(plan.index[2]) in (0, 1)
+    restyled = restyler("batch")(photos, inside, every_row(photos), some_draws(3))
+    assert_close(restyled[:2], restyler("batch")(photos[:2], inside[:2], every_row(photos[:2]), some_draws(2)))
+    assert bool((restyled[2] != photos[2]).any(0)[5, 7])
 
 
 def test_mixed_styles_and_mixed_modes_are_fair_coins():
-    plan = restyler().plan(
-        torch.ones(800, 1, 1, 1, dtype=torch.bool), torch.ones(800, dtype=torch.bool), some_draws(800)
-    )
+    real = torch.ones(800, dtype=torch.bool)
+    plan = restyler().plan(real, real, some_draws(800))
     assert float((plan.source == PHOTO).float().mean()) == pytest.approx(0.5, abs=0.07)
     assert float((plan.source == PRESET).float().mean()) == pytest.approx(0.5, abs=0.07)
     assert float(plan.local.float().mean()) == pytest.approx(0.5, abs=0.07)
-    assert set(plan.index[plan.source == PRESET].tolist()) == set(range(len(PRESETS)))
-    assert set(plan.index[plan.source == PHOTO].tolist()) == {0, 1, 2}
+    assert set(plan.number[plan.source == PRESET].tolist()) == set(range(len(PRESETS)))
+    assert set(plan.number[plan.source == PHOTO].tolist()) == {0, 1, 2}
 
 
 def test_style_photos_are_all_used():
-    inside = torch.ones(100, 1, 1, 1, dtype=torch.bool)
-    plan = restyler("folder").plan(inside, torch.ones(100, dtype=torch.bool), some_draws(100))
+    real = torch.ones(100, dtype=torch.bool)
+    plan = restyler("folder").plan(real, real, some_draws(100))
     assert plan.source.unique().tolist() == [PHOTO]
-    assert plan.index.unique().tolist() == [0, 1, 2]
+    assert plan.number.unique().tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("photos", [None, torch.zeros(0, 3, 8, 8)])

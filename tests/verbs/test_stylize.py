@@ -12,7 +12,8 @@ from PIL import Image
 from descriptors.cli import main
 from descriptors.data.decoding import SUFFIXES, decode
 from descriptors.pairs.illumination import PRESETS as LIGHTS
-from descriptors.pairs.stylization import PHOTO, PRESET, ColourTransport, StylePlan
+from descriptors.pairs.restyling import PHOTO, PRESET
+from descriptors.pairs.stylization import ColourTransport, StylePlan
 from descriptors.randomness import Draws, key_of
 from descriptors.schema import StylizationSettings
 from descriptors.verbs.styles import Style, StyleTable, Stylist, style_table

@@ -1,0 +1,186 @@
+"""The device that is not there keeps a device's rules, and all that trains keeps them too."""
+
+import pytest
+import torch
+from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.strategies import SingleDeviceStrategy
+
+from descriptors import trainer
+from descriptors.cli import main
+from descriptors.config import REPOSITORY, experiment_names
+from descriptors.module import DescriptorModule
+from descriptors.pairs.generator import PairGenerator
+from descriptors.pairs.stylization import ColourTransport
+from tests.pairs.test_generator import pair_settings, photo_batch
+from tests.pretended_cuda import CUDA, PretendedCuda
+from tests.robustness.faults import leave_pictures_out
+from tests.test_training import SMALL
+
+
+@pytest.fixture(name="cuda")
+def pretended():
+    with PretendedCuda() as cuda:
+        yield cuda
+
+
+# --- its rules ----------------------------------------------------------------------------------------------------
+
+
+def test_tensors_say_where_they_are(cuda):
+    host, there = torch.ones(2), torch.ones(2, device="cuda")
+    results = [there + 1, there[0], there.double(), torch.zeros_like(there), there.new_ones(3), host.to("cuda"), host.cuda()]
+    assert {result.device for result in results} == {CUDA}
+    assert {result.device.type for result in (host, host + 1, there.cpu(), there.to("cpu"))} == {"cpu"}
+    module = torch.nn.Linear(2, 2).to(CUDA)
+    assert module.weight.is_cuda
+    assert module(there).is_cuda
+    assert not module.cpu().bias.is_cuda
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda host, there: host + there,
+        lambda host, there: there @ host,
+        lambda host, there: torch.cat([there, host]),
+        lambda host, there: torch.stack([there.sum(), host.sum()]),
+        lambda host, there: there.index_select(0, torch.tensor([0])),
+        lambda host, there: torch.where(there > 0, there, host),
+    ],
+)
+def test_tensors_of_two_devices_do_not_mix(cuda, mix):
+    with pytest.raises(RuntimeError, match="two devices"):
+        mix(torch.ones(2), torch.ones(2, device="cuda"))
+
+
+def test_a_number_of_the_host_may_stand_in_arithmetic(cuda):
+    assert (torch.ones(2, device="cuda") * torch.tensor(3.0)).tolist() == [3, 3]
+
+
+def test_numpy_does_not_see_the_device(cuda):
+    with pytest.raises(TypeError, match="on the device"):
+        torch.ones(2, device="cuda").numpy()
+
+
+@pytest.mark.parametrize(
+    ("waits", "work"),
+    [
+        (1, lambda host, there: bool(there[0] > 0)),
+        (1, lambda host, there: there.sum().item()),
+        (1, lambda host, there: there.tolist()),
+        (1, lambda host, there: there.nonzero()),
+        (1, lambda host, there: there[there > 0]),
+        (1, lambda host, there: there[[0, 1]]),
+        (1, lambda host, there: there.cpu()),
+        (1, lambda host, there: host.to("cuda")),
+        (1, lambda host, there: torch.tensor([1.0], device="cuda")),
+        (1, lambda host, there: there.copy_(host)),
+        (0, lambda host, there: there.copy_(host, non_blocking=True)),
+        (0, lambda host, there: host.to("cuda", non_blocking=True)),
+        (0, lambda host, there: torch.zeros(3, device="cuda")),
+        (0, lambda host, there: there[there.long()]),
+        (0, lambda host, there: there[1:].square().sum()),
+        (0, lambda host, there: host.nonzero()),
+    ],
+)
+def test_it_is_known_where_the_host_waits(cuda, waits, work):
+    host, there = torch.zeros(2), torch.zeros(2, device="cuda")
+    cuda.clear()
+    work(host, there)
+    assert sum(cuda.waits.values()) == waits
+
+
+def test_gradients_stay_on_the_device_and_are_counted(cuda):
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(context, value):
+            return value * 2
+
+        @staticmethod
+        def backward(context, gradient):
+            assert gradient.is_cuda
+            return gradient * 2
+
+    weight = torch.ones(2, device="cuda", requires_grad=True)
+    Doubled.apply(weight).sum().backward()
+    assert weight.grad.is_cuda
+    assert weight.grad.tolist() == [2, 2]
+    assert sum(cuda.starts.values()) == 4  # product, sum, ones to begin with, product
+
+
+# --- pairs --------------------------------------------------------------------------------------------------------
+
+
+def tensors_of(pairs):
+    for name, crops in (("anchor", pairs.anchor), ("positive", pairs.positive), ("neighbour", pairs.neighbour)):
+        yield from ((f"{name}.{field}", value) for field, value in vars(crops).items())
+    yield "homography", pairs.homography
+    yield from pairs.counts.items()
+
+
+@pytest.mark.parametrize("detector", ["gftt", "dog", "corners", "stored"])
+@pytest.mark.parametrize("styles", ["batch", "mixed", None])
+def test_pairs_are_made_on_the_device_without_waiting_and_are_those_of_the_cpu(styles, detector):
+    stored = 90 * torch.rand(6, 30, 2, generator=torch.Generator().manual_seed(1))
+    photos = photo_batch(6, stored_keypoints=stored)._replace(photo=torch.tensor([1, 2, 3, 4, 5, -1]))
+    settings = pair_settings("wide", detector, method="colour_transport", styles=styles or "batch", mode="mixed")
+    settings.photometric.preset = "strong"
+    if styles is None:
+        photos = photos._replace(styled_pixels=photos.pixels.flip(1), has_style=torch.arange(6) > 1)
+        settings.stylization.method = "stored"
+    style_photos = photos.pixels[:, :, :60, :70] / 255
+
+    def generator():
+        return PairGenerator(settings, ColourTransport(settings.stylization, style_photos))
+
+    expected = generator()(photos)
+    with PretendedCuda() as cuda:
+        make, there = generator(), photos.to("cuda")
+        make(there)  # constants are made once
+        cuda.clear()
+        found = make(there)
+        assert not +cuda.waits
+        assert {name for name, value in tensors_of(found) if not value.is_cuda} == set()
+    for (name, value), (_, other) in zip(tensors_of(found), tensors_of(expected), strict=True):
+        torch.testing.assert_close(value, other, atol=2e-5, rtol=0, msg=name)
+
+
+# --- whole runs ---------------------------------------------------------------------------------------------------
+
+
+class OneDevice(SingleDeviceStrategy):
+    def __init__(self, *_):
+        super().__init__(device=CUDA)
+
+
+KNOWN_WAITS = {"mining/half_precision.py", "bad_steps.py"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "gd_mining" else pytest.param(name, marks=pytest.mark.slow)
+        for name in experiment_names(REPOSITORY / "experiments")
+    ],
+)
+def test_every_experiment_trains_on_the_device_and_its_steps_wait_at_known_places(
+    name, monkeypatch, tmp_path, photo_folder
+):
+    leave_pictures_out(monkeypatch.setattr)
+    monkeypatch.setattr(trainer, "strategy_of", OneDevice)
+    monkeypatch.setattr(CPUAccelerator, "setup_device", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _=None: "pretended")
+    words = [f"pairs.stylization.folder={photo_folder}"] if name == "gd_mining_stored" else []
+    words += [f"data.root={photo_folder}", f"output_dir={tmp_path}/run", f"data.cache_dir={tmp_path}"]
+    words += ["trainer.max_steps=4", "trainer.log_every_steps=4"]
+    waits = []
+    with PretendedCuda() as cuda:
+
+        def step_ended(*_):
+            waits.append({place.split(":")[0] for place in +cuda.waits})
+            cuda.clear()
+
+        monkeypatch.setattr(DescriptorModule, "on_train_batch_end", step_ended, raising=False)
+        assert main(["train", name, *SMALL, *words]) == 0
+    assert len(waits) == 4
+    assert waits[2] <= KNOWN_WAITS | {"run.py"}
