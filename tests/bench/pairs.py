@@ -1,26 +1,22 @@
 """Training pairs beside an honest per-sample generator: the same real photos, the same work, everything on."""
 
 import time
-from unittest import mock
 
 import torch
 
 from descriptors.data.bundled import bundled_index
 from descriptors.data.photos import PhotoDataset, collate
-from descriptors.drawing_ahead import DrawingAhead
-from descriptors.pairs import portions
 from descriptors.pairs.generator import PairGenerator
 from descriptors.pairs.stylization import ColourTransport
-from descriptors.randomness import Draws
 from descriptors.schema import PairSettings
-from tests.bench.operations import operations
 from tests.bench.rival_pairs import CROP, Photo, Rival
 from tests.bench.rows import Aim, Found, Row, judged
 from tests.bench.turns import in_turns, progress
+from tests.pretended_cuda import CUDA, PretendedCuda
 
 BATCH = 16
 RIVAL = "per-sample OpenCV + albumentations, one core"
-ONE_BY_ONE = "the same pairs, every draw hashed by itself"
+ONE_BY_ONE = "the same pairs, one by one"
 AIM_MS, AIM_ON_GPU = Aim("ours", most=12), Aim("ratio", least=10)
 
 
@@ -31,14 +27,19 @@ def pairs(repeats=5):
 
 
 def started():
-    """Operations that make a batch once its draws are known by name, and with every draw hashed by itself."""
-    ours, _ = generators(False, batches=1)
-    with mock.patch.object(portions, "CPU_PIXELS", 2**62):  # all of a batch at once, as on anything but a CPU
-        ours()
-        ours()  # which has what the first one's look-ups left out, as keys of what is drawn for every pixel
-        count = operations(ours)
-        with mock.patch.object(DrawingAhead, "draws", lambda _, key: Draws(key)):
-            rival = operations(ours)
+    """Operations that a GPU is started for, counted where none is."""
+    with PretendedCuda() as cuda:
+
+        def operations(work):
+            work()  # makes what is made once
+            cuda.clear()
+            work()
+            return sum(cuda.starts.values())
+
+        photos = photo_batches(False, BATCH, 1)[0].to(CUDA)
+        make = pair_generator(photos)
+        single = [type(photos)(*(field[row : row + 1] for field in photos)) for row in range(BATCH)]
+        count, rival = operations(lambda: make(photos)), operations(lambda: [make(photo) for photo in single])
     return Row(f"operations that a GPU is started for, {BATCH} pairs", count, rival, "", rival / count, ONE_BY_ONE)
 
 
@@ -55,9 +56,8 @@ def pair_rows(device, how, repeats, clock=time.perf_counter, batch=BATCH):
 def generators(neighbours, device="cpu", batch=BATCH, batches=2):
     """Two functions that make the pairs of the same real photos, `batch` a call, ours and the rival's."""
     photos = photo_batches(neighbours, batch, batches)
-    settings, styles = PairSettings(), photos[0].pixels[:, :, :256:2, :256:2]
-    styler = ColourTransport(settings.stylization, styles.to(device) / 255)
-    generator, rival = PairGenerator(settings, styler), Rival(styles.permute(0, 2, 3, 1).contiguous().numpy())
+    generator = pair_generator(photos[0])
+    rival = Rival(styles_of(photos[0]).permute(0, 2, 3, 1).contiguous().numpy())
     resident = [one.to(device) for one in photos]
     decoded = [per_sample(one) for one in photos]
     turn = {"ours": 0, "rival": 0}
@@ -72,6 +72,16 @@ def generators(neighbours, device="cpu", batch=BATCH, batches=2):
         return [rival.pair(photo) for photo in own], [rival.neighbour(photo) for photo in beside]
 
     return ours, theirs
+
+
+def pair_generator(photos):
+    """Everything on, as by default; the photos lend their colours."""
+    settings = PairSettings()
+    return PairGenerator(settings, ColourTransport(settings.stylization, styles_of(photos) / 255))
+
+
+def styles_of(photos):
+    return photos.pixels[:, :, :256:2, :256:2]
 
 
 def photo_batches(neighbours, batch, batches):
