@@ -1,7 +1,7 @@
 """Steps whose loss or gradient is not finite: left out and counted, and after too many in a row the run's end."""
 
 import logging
-from dataclasses import fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from descriptors.batch import Crops, PairBatch
 from descriptors.distributed import rank
+from descriptors.kept_buffers import KeptBuffers
+from descriptors.later import Answer
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,9 @@ class BadSteps(Callback):
     of batch norms). It does count as a step: the schedule goes on and its photos are used up, so that the step's number
     still says which photos come next, and a resumed run goes the same way.
 
+    Torch's fused optimisers, which a GPU gets, are told on the device, so that the host does not wait for a step to end
+    before it prepares the next: it counts a step, and may end the run, one step later.
+
     All ranks decide alike without a message of its own: of the losses each rank knows by the message in which ranks
     share their number of anchors, and the gradients are DDP's mean, which is the same on every rank.
 
@@ -42,25 +47,32 @@ class BadSteps(Callback):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.in_a_row = 0
-        self.skipped = 0  # since the run began; the same on all ranks
         self.folder = Path()  # the run's
-        self._batches: list[PairBatch] = []  # of the step that is under way, this rank's
-        self._finite: list[Tensor] = []  # 0-dim bool of each: the losses of all ranks
-        self._buffers: list[Tensor] = []  # the module's, as they were before the step
+        self._in_a_row = 0
+        self._skipped = 0
+        self._step = _Step()  # that is under way
+        self._last: _Step | None = None  # the one before, as long as the host has not asked how it ended
+        self._too_many: _Step | None = None  # the one with which the limit was reached
+        self._buffers: KeptBuffers | None = None  # as they were before the step
+
+    @property
+    def skipped(self) -> int:
+        """Steps left out since the run began; the same on all ranks."""
+        self._look_back()
+        return self._skipped
 
     def state_dict(self) -> dict[str, Any]:
-        return {"in_a_row": self.in_a_row, "skipped": self.skipped}
+        return {"skipped": self.skipped, "in_a_row": self._in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.in_a_row, self.skipped = int(state_dict["in_a_row"]), int(state_dict["skipped"])
+        self._in_a_row, self._skipped = int(state_dict["in_a_row"]), int(state_dict["skipped"])
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.strategy.broadcast(str(Path(trainer.default_root_dir).absolute())))  # rank 0's
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % trainer.accumulate_grad_batches == 0:
-            self._buffers = [buffer.clone() for buffer in module.buffers()]
+            self._buffers = KeptBuffers(module)
 
     def note(self, batch: PairBatch, finite: Tensor) -> None:
         """Takes in a batch of the step.
@@ -69,47 +81,79 @@ class BadSteps(Callback):
             batch: this rank's.
             finite: 0-dim bool, the same on all ranks: whether every rank's loss is finite.
         """
-        self._batches.append(batch)
-        self._finite.append(finite)
+        self._step.batches.append(batch)
+        self._step.finite.append(finite)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        bad = self._is_bad(trainer, module)
-        self.in_a_row = self.in_a_row + 1 if bad else 0
-        if bad:
-            self._leave_out(trainer, module, optimizer)
-        if self.in_a_row >= self.limit:
-            raise BadStepsError(self._said(trainer))
-        self._batches.clear()
-        self._finite.clear()
-
-    def _is_bad(self, trainer: Trainer, module: LightningModule) -> bool:
-        if not bool(torch.stack(self._finite).all()):
-            return True
+        self._look_back_and_end()
         scaler = getattr(trainer.precision_plugin, "scaler", None)
+        bad = ~self._is_finite(module, scaler)
+        decided_there = scaler is None and leaves_out_by_itself(optimizer)
+        if decided_there:
+            optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
+        elif bad:
+            optimizer.zero_grad(set_to_none=True)  # it then passes over all parameters, moments and decay included
+        if self._buffers is not None:
+            self._buffers.put_back(module, bad)
+        self._last = replace(self._step, number=trainer.global_step, bad=Answer(bad))
+        self._step = _Step()
+        if not decided_there:
+            self._look_back_and_end()
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        self._look_back_and_end()
+
+    def _is_finite(self, module: LightningModule, scaler: Any) -> Tensor:
+        """0-dim bool, on the device."""
+        losses = torch.stack(self._step.finite).all()
         if scaler is not None and scaler.get_scale() > SCALE_OF_ITS_OWN:
-            return False
+            return losses
         gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
-        return not bool(torch.nn.utils.get_total_norm(gradients, torch.inf).isfinite())
+        return losses & torch.nn.utils.get_total_norm(gradients, torch.inf).isfinite()
 
-    def _leave_out(self, trainer: Trainer, module: LightningModule, optimizer: torch.optim.Optimizer) -> None:
-        """Without gradients the optimiser passes over all parameters, weight decay and moments included."""
-        optimizer.zero_grad(set_to_none=True)
-        for buffer, kept in zip(module.buffers(), self._buffers, strict=True):
-            buffer.copy_(kept)
-        self.skipped += 1
-        if self.in_a_row == 1:
-            log.warning("step %d is left out: its loss or gradient is not finite.", trainer.global_step)
+    def _look_back(self) -> None:
+        """Counts the last step, if that is still to be done."""
+        if self._last is None or self._last.bad is None:
+            return
+        bad, step, self._last = self._last.bad.read(), self._last, None
+        self._in_a_row = self._in_a_row + 1 if bad else 0
+        self._skipped += bad
+        if self._in_a_row == 1:
+            log.warning("step %d is left out: its loss or gradient is not finite.", step.number)
+        if self._in_a_row >= self.limit:
+            self._too_many = step
 
-    def _said(self, trainer: Trainer) -> str:
+    def _look_back_and_end(self) -> None:
+        self._look_back()
+        step, self._too_many = self._too_many, None
+        if step is not None:
+            raise BadStepsError(self._said(step))
+
+    def _said(self, step: "_Step") -> str:
         name = f"bad_batch_rank{rank()}" if rank() else "bad_batch"
-        path = write_batches(self._batches, trainer.global_step, self.folder / f"{name}.safetensors")
+        path = write_batches(step.batches, step.number, self.folder / f"{name}.safetensors")
         return (
-            f"the loss or its gradient was not finite in {self.in_a_row} steps in a row, up to step "
-            f"{trainer.global_step} (trainer.stop_after_bad_steps = {self.limit}); the last batch lies in {path} and "
+            f"the loss or its gradient was not finite in {self._in_a_row} steps in a row, up to step "
+            f"{step.number} (trainer.stop_after_bad_steps = {self.limit}); the last batch lies in {path} and "
             "the checkpoints of before are whole: lower optimizer.learning_rate or set optimizer.clip_norm=1."
         )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step of the optimiser on this rank."""
+
+    batches: list[PairBatch] = field(default_factory=list)
+    finite: list[Tensor] = field(default_factory=list)  # 0-dim bool a batch: the losses of all ranks
+    number: int = 0
+    bad: Answer | None = None
+
+
+def leaves_out_by_itself(optimizer: torch.optim.Optimizer) -> bool:
+    """Torch's fused optimisers change nothing where their `found_inf` is 1, which may be known on the device alone."""
+    return all(group.get("fused") for group in optimizer.param_groups)
 
 
 def finite_only(*values: Tensor) -> Tensor:

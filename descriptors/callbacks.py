@@ -50,7 +50,7 @@ class Throughput(Callback):
         figures["time/data_wait_share"] = seconds.get("wait", 0.0) / total
         module.log_dict(figures | _of_photos(trainer), batch_size=1)
         rate = self.pairs_per_step * self._steps / total
-        module.log("pairs_per_second", rate, prog_bar=True, batch_size=1)
+        module.log("pairs_per_second", rate, batch_size=1)
         self._steps = 0
 
 

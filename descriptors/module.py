@@ -7,7 +7,7 @@ from pytorch_lightning import Callback, LightningModule
 from torch import Tensor, nn
 
 from descriptors.accumulation import StepLoss
-from descriptors.bad_steps import BadSteps, finite_only
+from descriptors.bad_steps import BadSteps, finite_only, leaves_out_by_itself
 from descriptors.batch import Described, PairBatch, described, detached, joined, rows_of
 from descriptors.clock import PhaseClock
 from descriptors.distributed import (
@@ -89,11 +89,28 @@ class DescriptorModule(LightningModule):
     def configure_optimizers(self) -> Any:
         settings = self.optimizer_settings
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
-        optimizer = kind(self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+        optimizer = kind(self.parameters(), **rates, fused=self._fused())
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, settings, self.max_steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _fused(self) -> bool | None:
+        """One kernel for all parameters on a GPU, which also leaves out bad steps by itself; else torch's default."""
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        return True if self.device.type == "cuda" and not scaled else None
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if not leaves_out_by_itself(optimizer):
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:  # Lightning refuses, as if a fused optimiser always unscaled gradients itself
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """All ranks come here, so counts can be summed over them; plain containers only."""
@@ -235,7 +252,6 @@ class DescriptorModule(LightningModule):
         values |= {f"data/{name}": value for name, value in batch.counts.items()}
         values["train/skipped_steps"] = float(self.bad_steps.skipped)
         self.log_dict(values, sync_dist=True, batch_size=len(batch.anchor.image))
-        self.log("loss", loss, prog_bar=True, logger=False, batch_size=1)
 
     def _learning_rate(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from tests.bench.operations import starts_nothing
 
+_group_tensors = torch._C._group_tensors_by_device_and_dtype
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 PROJECT = str(Path(__file__).parents[1] / "descriptors") + "/"
 WAITS = (  # what needs a number of the device on the host, or asks the device whether it failed
@@ -32,7 +33,21 @@ MAY_MIX = ("aten::copy_", *BY_NUMBERS)
 NO_HOST_AT_ALL = ("aten::cat", "aten::stack")  # not even a 0-dim tensor of the host, as in arithmetic
 
 
-_there = {}  # the device's storages by address; a weak reference keeps an address from being used again
+class _Storages:
+    """Some tensors' memory, by address, which a weak reference keeps from being used again."""
+
+    def __init__(self):
+        self._kept = {}
+
+    def add(self, tensor):
+        storage = tensor.untyped_storage()
+        self._kept[storage._cdata] = StorageWeakRef(storage)
+
+    def __contains__(self, tensor):
+        return tensor.layout == torch.strided and tensor.untyped_storage()._cdata in self._kept
+
+
+_there, _pinned = _Storages(), _Storages()  # on the device; of the host, and copied to without its help
 
 
 class PretendedCuda:
@@ -50,6 +65,8 @@ class PretendedCuda:
         self._modes.enter_context(_Operations(self))
         self._modes.enter_context(_Devices(self))
         self._modes.enter_context(mock.patch.object(torch.autograd, "_engine_run_backward", self._run_backward))
+        self._modes.enter_context(mock.patch.object(torch.cuda, "Event", mock.MagicMock))
+        self._modes.enter_context(mock.patch.object(torch._C, _group_tensors.__name__, self._group_tensors))
         return self
 
     def __exit__(self, *error):
@@ -59,18 +76,22 @@ class PretendedCuda:
         with _Devices(self):  # which is off inside of the call that led here
             return _engine_run_backward(*args, **kwargs)
 
+    def _group_tensors(self, lists, *args, **kwargs):
+        """All lists begin with a tensor of the same device; torch asks its own."""
+        device = CUDA if self.has(lists[0][0]) else CPU
+        return {(device, kind): found for (_, kind), found in _group_tensors(lists, *args, **kwargs).items()}
+
     def clear(self):
         self.starts.clear()
         self.waits.clear()
 
     def has(self, tensor):
-        return tensor.layout == torch.strided and tensor.untyped_storage()._cdata in _there
+        return tensor in _there
 
     def take(self, made):
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                _there[storage._cdata] = StorageWeakRef(storage)
+                _there.add(tensor)
         return made
 
     def move(self, tensor, device, *how, **named):
@@ -98,7 +119,7 @@ class _Devices(TorchFunctionMode):
             Tensor.get_device: lambda tensor: cuda.has(tensor) - 1,
             Tensor.cpu: lambda tensor: cuda.move(tensor, CPU),
             Tensor.cuda: lambda tensor, *_, **kwargs: cuda.move(tensor, CUDA, **kwargs),
-            Tensor.pin_memory: lambda tensor: tensor,
+            Tensor.pin_memory: self._pinned,
             Tensor.tolist: self._tolist,
             Tensor.numpy: self._numpy,
         }
@@ -107,6 +128,8 @@ class _Devices(TorchFunctionMode):
         kwargs = kwargs or {}
         if function in self.answers:
             return self.answers[function](*args, **kwargs)
+        if kwargs.pop("pin_memory", False):
+            return self._pinned(function(*args, **kwargs))
         device = next(filter(_is_device, tree_leaves((args, kwargs))), None)
         if device is None or function is torch._C._nn._parse_to:  # which says again what it was told
             return function(*args, **kwargs)
@@ -120,6 +143,10 @@ class _Devices(TorchFunctionMode):
             self.cuda.waits[_place()] += function in (torch.tensor, torch.as_tensor)
             self.cuda.take(made)
         return made
+
+    def _pinned(self, tensor):
+        _pinned.add(tensor)
+        return tensor
 
     def _tolist(self, tensor):
         self.cuda.waits[_place()] += self.cuda.has(tensor)
@@ -161,7 +188,8 @@ class _Operations(TorchDispatchMode):
             return bool(here) or any(number.dtype == torch.bool for number in args[1] if number is not None)
         if name != "aten::copy_" or not here:
             return False
-        return not (len(args) > 2 and args[2] and self.cuda.has(tensors[0]))  # to the device, told not to wait
+        overlaps = len(args) > 2 and args[2] and (self.cuda.has(args[0]) or args[0] in _pinned)
+        return not overlaps
 
 
 def _is_device(value):
