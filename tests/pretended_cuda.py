@@ -131,7 +131,7 @@ class _Devices(TorchFunctionMode):
         if kwargs.pop("pin_memory", False):
             return self._pinned(function(*args, **kwargs))
         device = next(filter(_is_device, tree_leaves((args, kwargs))), None)
-        if device is None or function is torch._C._nn._parse_to:  # which says again what it was told
+        if device is None or function in (torch.device, torch._C._nn._parse_to):  # say again what they were told
             return function(*args, **kwargs)
         if function is Tensor.to:
             how = [value for value in args[1:] if not _is_device(value)]

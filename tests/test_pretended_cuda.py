@@ -29,7 +29,7 @@ def pretended():
 def test_tensors_say_where_they_are(cuda):
     host, there = torch.ones(2), torch.ones(2, device="cuda")
     results = [there + 1, there[0], there.double(), torch.zeros_like(there), there.new_ones(3)]
-    results += [host.to("cuda"), host.cuda()]
+    results += [host.to("cuda"), host.to(torch.device("cuda")), host.cuda()]
     assert {result.device for result in results} == {CUDA}
     assert {result.device.type for result in (host, host + 1, there.cpu(), there.to("cpu"))} == {"cpu"}
     module = torch.nn.Linear(2, 2).to(CUDA)

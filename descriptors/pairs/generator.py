@@ -5,11 +5,10 @@ import torch
 from torch import Tensor
 
 from descriptors.batch import Crops, PairBatch, PhotoBatch
-from descriptors.drawing_ahead import DrawingAhead
 from descriptors.pairs import homography as geometry
 from descriptors.pairs import photometric, restyling
 from descriptors.pairs.keypoints import Keypoints, detect, detector_of
-from descriptors.pairs.plan import PADDING_MARGIN_PX, CropPlan, PairPlan, Planner
+from descriptors.pairs.plan import PairPlan, Planner
 from descriptors.pairs.stylization import ColourTransport
 from descriptors.randomness import Draws
 from descriptors.schema import KeypointSettings, PairSettings
@@ -36,7 +35,6 @@ class PairGenerator:
     def __init__(self, settings: PairSettings, styler: ColourTransport | None = None) -> None:
         self.settings = settings
         self.planner = Planner(settings, styler)
-        self.ahead = DrawingAhead()
         _check(settings, styler)
 
     @torch.no_grad()
@@ -44,76 +42,69 @@ class PairGenerator:
         """The pairs of B photos, with one neighbour crop each where `neighbour_pixels` has pixels."""
         if self.settings.stylization.method == "stored":
             _check_copies(photos)
-        device = photos.pixels.device
-        plan = sent(self.planner(photos, self.ahead.draws(photos.key), device), device)
-        anchor, positive = self._pair(photos, plan)
-        neighbour = self._neighbour(photos, plan)
-        counts = plan.counts | _counts(plan, anchor, neighbour)
-        if neighbour is not None and self.settings.keypoints.detector == "stored":
-            counts["neighbours_with_keypoints_by_gftt"] = (neighbour.image >= 0).sum().float()
+        plan = sent(self.planner(photos, photos.pixels.device), photos.pixels.device)
+        crops = self._cut(photos, plan)
+        keypoints = self._found(crops, photos, plan)
+        if plan.restyled:
+            restyling.carry_out(crops, geometry.region(plan.edges, self.settings.crop_size), plan.restyled)
+        photometric.carry_out(crops, plan.changes)
+        return self._paired(crops, keypoints, plan)
+
+    def _cut(self, photos: PhotoBatch, plan: PairPlan) -> Tensor:
+        """(C, 3, H, W) all crops, stacked as `PairPlan` says."""
+        size, source = self.settings.crop_size, photos.pixels
+        if self.settings.stylization.method == "stored":
+            source = torch.where(plan.from_copy[:, None, None, None], photos.styled_pixels, source)
+        cut = [(photos.pixels, plan.anchor), (photos.neighbour_pixels, plan.neighbour), (source, plan.positive)]
+        parts = [(pixels, crop.to_photo) for pixels, crop in cut if crop is not None]
+        crops = torch.empty(len(plan.edges), 3, size, size, device=source.device)
+        for (pixels, to_photo), part in zip(parts, crops.chunk(len(parts)), strict=True):
+            geometry.warp(pixels, to_photo, size, part)
+        return crops
+
+    def _found(self, crops: Tensor, photos: PhotoBatch, plan: PairPlan) -> Keypoints:
+        """Keypoints of the anchors and, behind them, of the neighbours."""
+        settings, count = self.settings.keypoints, len(plan.keypoint)
+        gray = kornia.color.rgb_to_grayscale(crops[: len(plan.search.real)])
+        allowed = geometry.region(plan.search.edges, self.settings.crop_size, whole_pixels=True)
+        if settings.detector != "stored":
+            return _kept(*detect(gray, allowed, settings, Draws(plan.search.key)), plan.search.real)
+        stored = geometry.transform_points(plan.from_photo, geometry.precise(photos.stored_keypoints)).float()
+        xy, valid = detect(gray[:count], allowed[:count], settings, Draws(plan.search.key[:count]), stored)
+        if plan.neighbour is not None:
+            found = detect(gray[count:], allowed[count:], _without_store(settings), Draws(plan.search.key[count:]))
+            xy, valid = (torch.cat(part) for part in zip((xy, valid), found, strict=True))
+        return _kept(xy, valid, plan.search.real)
+
+    def _paired(self, crops: Tensor, keypoints: Keypoints, plan: PairPlan) -> PairBatch:
+        pixels, xy, valid = (part.split(len(plan.keypoint)) for part in (crops, *keypoints))
+        moved = geometry.transform_points(plan.homography, geometry.precise(xy[0])).float()
+        positive_xy, _ = _kept(moved, valid[0])
+        anchor = Crops(pixels[0], plan.anchor.image, xy[0], plan.keypoint, valid[0])
+        positive = Crops(pixels[-1], plan.positive.image, positive_xy, plan.keypoint, valid[0])
+        neighbour = None
+        if plan.neighbour is not None:
+            ids = plan.keypoint + self.settings.keypoints.count
+            neighbour = Crops(pixels[1], plan.neighbour.image, xy[1], ids, valid[1])
+        counts = plan.counts | self._counts(plan, anchor, neighbour)
         return PairBatch(anchor, positive, neighbour, plan.homography.float(), counts)
 
-    def _pair(self, photos: PhotoBatch, plan: PairPlan) -> tuple[Crops, Crops]:
-        size, settings = self.settings.crop_size, self.settings.keypoints
-        pixels = geometry.warp(photos.pixels, plan.anchor.to_photo, size)
-        shown = geometry.region(plan.shown_by_both, size, whole_pixels=True)
-        xy, valid = self._detected(pixels, shown, plan.anchor, settings, _stored(photos, plan))
-        positive_xy, _ = _kept(geometry.transform_points(plan.homography, geometry.precise(xy)).float(), valid)
-        anchor = Crops(self._coloured(pixels, plan.anchor), plan.anchor.image, xy, plan.keypoint, valid)
-        pixels = geometry.warp(self._source(photos, plan.stylized), plan.positive.to_photo, size)
-        pixels = self._coloured(pixels, plan.positive)
-        return anchor, Crops(pixels, plan.positive.image, positive_xy, plan.keypoint, valid)
-
-    def _source(self, photos: PhotoBatch, stylized: Tensor) -> Tensor:
-        """What positives are cut from: the photos, or their stored copies."""
-        if self.settings.stylization.method != "stored":
-            return photos.pixels
-        return torch.where(stylized[:, None, None, None], photos.styled_pixels, photos.pixels)
-
-    def _neighbour(self, photos: PhotoBatch, plan: PairPlan) -> Crops | None:
-        crop, size = plan.neighbour, self.settings.crop_size
-        if crop is None:
-            return None
-        pixels = geometry.warp(photos.neighbour_pixels, crop.to_photo, size)
-        clear = geometry.region(geometry.inset(crop.edges, PADDING_MARGIN_PX), size, whole_pixels=True)
-        xy, valid = self._detected(pixels, clear, crop, _without_store(self.settings.keypoints))
-        ids = plan.keypoint + self.settings.keypoints.count
-        return Crops(self._coloured(pixels, crop), crop.image, xy, ids, valid)
-
-    def _detected(
-        self, pixels: Tensor, allowed: Tensor, crop: CropPlan, settings: KeypointSettings, stored: Tensor | None = None
-    ) -> Keypoints:
-        gray = kornia.color.rgb_to_grayscale(pixels)
-        return _kept(*detect(gray, allowed, settings, Draws(crop.keypoint_key), stored), crop.real)
-
-    def _coloured(self, pixels: Tensor, crop: CropPlan) -> Tensor:
-        if crop.colours.restyled:
-            inside = geometry.region(crop.edges, self.settings.crop_size)
-            pixels = restyling.carry_out(pixels, inside, crop.colours.restyled)
-        return photometric.carry_out(pixels, crop.colours.changes)
-
-
-def _counts(plan: PairPlan, anchor: Crops, neighbour: Crops | None) -> dict[str, Tensor]:
-    """Keypoints of this batch, and crops without any."""
-    empty = (plan.anchor.real & ~anchor.valid.any(1)).sum()
-    counts = {"keypoints": anchor.valid.sum().float()}
-    if plan.neighbour is not None and neighbour is not None:
-        counts["neighbour_keypoints"] = neighbour.valid.sum().float()
-        empty = empty + (plan.neighbour.real & ~neighbour.valid.any(1)).sum()
-    return counts | {"crops_without_keypoints": empty.float()}
+    def _counts(self, plan: PairPlan, anchor: Crops, neighbour: Crops | None) -> dict[str, Tensor]:
+        """Keypoints of this batch, and crops without any."""
+        empty = (plan.anchor.real & ~anchor.valid.any(1)).sum()
+        counts = {"keypoints": anchor.valid.sum().float()}
+        if plan.neighbour is not None and neighbour is not None:
+            counts["neighbour_keypoints"] = neighbour.valid.sum().float()
+            empty = empty + (plan.neighbour.real & ~neighbour.valid.any(1)).sum()
+            if self.settings.keypoints.detector == "stored":
+                counts["neighbours_with_keypoints_by_gftt"] = (neighbour.image >= 0).sum().float()
+        return counts | {"crops_without_keypoints": empty.float()}
 
 
 def _kept(xy: Tensor, valid: Tensor, rows: Tensor | None = None) -> Keypoints:
     """Empties the slots of all but the given rows (B,) bool, and sets xy = 0 where a slot is empty."""
     valid = valid if rows is None else valid & rows[:, None]
     return torch.where(valid[..., None], xy, 0), valid
-
-
-def _stored(photos: PhotoBatch, plan: PairPlan) -> Tensor | None:
-    """(B, Q, 2) px in the anchors, where there are any."""
-    if not photos.stored_keypoints.shape[1]:
-        return None
-    return geometry.transform_points(plan.from_photo, geometry.precise(photos.stored_keypoints)).float()
 
 
 def _without_store(settings: KeypointSettings) -> KeypointSettings:

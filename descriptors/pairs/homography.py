@@ -102,13 +102,14 @@ def precise(value: Tensor) -> Tensor:
     return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
 
 
-def warp(photo: Tensor, crop_to_photo: Tensor, crop_size: int) -> Tensor:
+def warp(photo: Tensor, crop_to_photo: Tensor, crop_size: int, out: Tensor | None = None) -> Tensor:
     """The crops (B, C, crop_size, crop_size) of photos (B, C, S, T): bilinear, 0 outside the tensor.
 
-    Photos are float, or uint8 that becomes float32 in [0, 1].
+    Photos are float, or uint8 that becomes float32 in [0, 1]. The crops are written to `out`, if there is one.
     """
     kind = photo.dtype if photo.is_floating_point() else torch.float32
-    crops = torch.empty(*photo.shape[:2], crop_size, crop_size, dtype=kind, device=photo.device)
+    form = (*photo.shape[:2], crop_size, crop_size)
+    crops = torch.empty(form, dtype=kind, device=photo.device) if out is None else out
     parts = (part.split(rows_at_once(photo.device, *photo.shape[2:])) for part in (photo, crop_to_photo, crops))
     for source, to_photo, crop in zip(*parts, strict=True):
         source = source if photo.is_floating_point() else source.float().div_(255)

@@ -57,7 +57,7 @@ def augment(pixels: Tensor, draws: Draws, settings: PhotometricSettings) -> Tens
     Returns:
         (B, 3, H, W) float in [0, 1]. In this order: tone, negative, one of `CHANGES`, blur, noise.
     """
-    return carry_out(pixels, sent(plan(draws, settings), pixels.device))
+    return carry_out(pixels.clone(), sent(plan(draws, settings), pixels.device))
 
 
 def plan(draws: Draws, settings: PhotometricSettings) -> list[Step]:
@@ -74,8 +74,8 @@ def plan(draws: Draws, settings: PhotometricSettings) -> list[Step]:
 
 
 def carry_out(pixels: Tensor, steps: list[Step]) -> Tensor:
-    """(B, 3, H, W) the pixels with all changes made; steps on the pixels' device."""
-    pixels, at_once = pixels.clone(), rows_at_once(pixels.device, *pixels.shape[2:])
+    """Makes all changes in place, on the pixels (B, 3, H, W), and returns them; the steps are on their device."""
+    at_once = rows_at_once(pixels.device, *pixels.shape[2:])
     for step in steps:
         for rows, *drawn in portions(at_once, step.rows, *step.drawn):
             pixels[rows] = step.change.make(pixels.index_select(0, rows), *drawn)

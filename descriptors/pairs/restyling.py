@@ -33,17 +33,17 @@ class Portion(NamedTuple):
 
 @torch.no_grad()
 def carry_out(pixels: Tensor, inside: Tensor, work: list[Portion]) -> Tensor:
-    """Restyles the rows of all portions; the others are as they were.
+    """Restyles the rows of all portions in place, and returns the pixels.
 
     Args:
-        pixels: (B, 3, H, W) float sRGB in [0, 1].
+        pixels: (B, 3, H, W) float sRGB in [0, 1]; other rows stay as they are.
         inside: (B, 1, H, W) bool, False on padding, which counts in no statistics and keeps its value.
         work: on the same device.
     """
-    restyled = pixels.clone()
-    for portion in work:
-        restyled[portion.rows] = _restyled(pixels, inside, portion)
-    return restyled
+    restyled = [_restyled(pixels, inside, portion) for portion in work]  # before any partner is written to
+    for portion, new in zip(work, restyled, strict=True):
+        pixels[portion.rows] = new
+    return pixels
 
 
 def statistics_of(pixels: Tensor, inside: Tensor, cells: int) -> Statistics:

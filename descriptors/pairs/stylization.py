@@ -62,15 +62,17 @@ class ColourTransport:
         real, partners = (part.flatten(1).any(1).cpu() for part in (inside, thinned(inside)))
         return self.restyle(pixels, inside, self.plan(apply & real, partners, draws), draws)
 
-    def plan(self, apply: Tensor, partners: Tensor, draws: Draws) -> StylePlan:
+    def plan(self, apply: Tensor, partners: Tensor, draws: Draws, kind: Tensor | None = None) -> StylePlan:
         """Chooses each row's style from the settings and the draws; a pure function, on the host.
 
         Args:
             apply: (B,) bool, rows that take a style.
             partners: (B,) bool, rows whose colours another may take.
             draws: the B samples' random numbers.
+            kind: (B,) int64, a row's partner is of its own kind; all are of one without it.
         """
-        partner, has_partner = _partners(partners, draws)
+        kind = torch.zeros_like(draws.key) if kind is None else kind
+        partner, has_partner = _partners(partners, kind, draws)
         source = self._sources(draws)
         alone = apply & (source == BATCH) & ~has_partner
         source = torch.where(alone, PRESET, source)
@@ -93,7 +95,7 @@ class ColourTransport:
     def restyle(self, pixels: Tensor, inside: Tensor, plan: StylePlan, draws: Draws) -> Tensor:
         """Carries a plan out; arguments as in the call."""
         work = self.work(plan, draws, rows_at_once(pixels.device, *pixels.shape[2:]))
-        return carry_out(pixels, inside, sent(work, pixels.device))
+        return carry_out(pixels.clone(), inside, sent(work, pixels.device))
 
     def work(self, plan: StylePlan, draws: Draws, at_once: int) -> list[Portion]:
         """All that a plan needs besides pixels, drawn on the host, so many rows a portion."""
@@ -121,14 +123,14 @@ class ColourTransport:
         return (number if kind == BATCH else lights(number, draws, cells),)
 
 
-def _partners(real: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-    """(B,) another real row for each row, and (B,) whether there is one.
+def _partners(real: Tensor, kind: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """(B,) another real row of its kind for each row, and (B,) whether there is one.
 
     Rows rank each other by a hash of their keys, so a row's place in the batch does not matter.
     """
     rank = mix(mix(draws.fork("partner").key)[:, None] ^ draws.key[None])
     itself = torch.eye(len(real), dtype=torch.bool, device=real.device)
-    allowed = real[None] & ~itself
+    allowed = real[None] & ~itself & (kind[:, None] == kind)
     return rank.masked_fill(~allowed, torch.iinfo(torch.int64).min).argmax(1), allowed.any(1)
 
 
