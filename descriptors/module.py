@@ -97,8 +97,11 @@ class DescriptorModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _fused(self) -> bool | None:
-        """One kernel for all parameters on a GPU, which also leaves out bad steps by itself; else torch's default."""
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        """One kernel for all parameters on a GPU, which also leaves out bad steps by itself; else torch's default.
+
+        With float16 it is GradScaler that leaves out steps, and gradients are unscaled before they are clipped.
+        """
+        scaled = self.experiment.get("trainer", {}).get("precision") == "16"
         return True if self.device.type == "cuda" and not scaled else None
 
     def configure_gradient_clipping(

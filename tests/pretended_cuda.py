@@ -30,6 +30,15 @@ WAITS = (  # what needs a number of the device on the host, or asks the device w
 )
 BY_NUMBERS = ("aten::index", "aten::index_put_", "aten::_index_put_impl_")  # brings numbers of the host over by itself
 MAY_MIX = ("aten::copy_", *BY_NUMBERS)
+ASKED = {  # of torch.cuda
+    "Event": mock.MagicMock,
+    "current_device": lambda: 0,
+    "get_device_name": lambda *_: "a device that is not there",
+    "mem_get_info": lambda *_: (2**36, 2**36),
+    "max_memory_allocated": lambda *_: 0,
+    "reset_peak_memory_stats": lambda *_: None,
+    "synchronize": lambda *_: None,
+}
 NO_HOST_AT_ALL = ("aten::cat", "aten::stack")  # not even a 0-dim tensor of the host, as in arithmetic
 
 
@@ -65,7 +74,7 @@ class PretendedCuda:
         self._modes.enter_context(_Operations(self))
         self._modes.enter_context(_Devices(self))
         self._modes.enter_context(mock.patch.object(torch.autograd, "_engine_run_backward", self._run_backward))
-        self._modes.enter_context(mock.patch.object(torch.cuda, "Event", mock.MagicMock))
+        self._modes.enter_context(mock.patch.multiple(torch.cuda, **ASKED))
         self._modes.enter_context(mock.patch.object(torch._C, _group_tensors.__name__, self._group_tensors))
         return self
 

@@ -12,6 +12,7 @@ from tests.bench import cuda, memory, mining, ranks, scaling, training
 from tests.bench.rows import Found
 from tests.bench.steps import COSINES, benchmark_scene, our_step, plain_step
 from tests.bench.tables import show
+from tests.pretended_cuda import PretendedCuda
 
 TINY = ("scale=laptop", "pairs.crop_size=64", "data.photo_size=80", "pairs.keypoints.count=12", "network.width=8")
 TINY += ("network.dim=16", "trainer.precision=bf16")
@@ -91,6 +92,13 @@ def test_memory_rows_and_their_curve(monkeypatch):
     assert all(row.met for row in rows)
     assert rows[2].name == "growth of mining's extra memory, pool 3200 to 51200"
     assert curves[0].exponent == pytest.approx(0)
+
+
+@pytest.mark.slow
+def test_what_a_gpu_is_asked_keeps_a_gpus_rules():
+    with PretendedCuda():
+        found = cuda.cuda("cuda", SIZES)
+    assert all(row.name.startswith("a device that is not there: ") for row in found.rows)
 
 
 @pytest.mark.slow

@@ -156,6 +156,23 @@ class OneDevice(SingleDeviceStrategy):
         super().__init__(device=CUDA)
 
 
+def trained(monkeypatch, folder, name, *words):
+    """Where each step of a run by the real command waited."""
+    monkeypatch.setattr(trainer, "strategy_of", OneDevice)
+    monkeypatch.setattr(CPUAccelerator, "setup_device", lambda *_: None)
+    words = [*SMALL, f"output_dir={folder}/run", f"data.cache_dir={folder}", "trainer.max_steps=4", *words]
+    waits = []
+    with PretendedCuda() as cuda:
+
+        def step_ended(*_):
+            waits.append({place.split(":")[0] for place in +cuda.waits})
+            cuda.clear()
+
+        monkeypatch.setattr(DescriptorModule, "on_train_batch_end", step_ended, raising=False)
+        assert main(["train", name, *words, "trainer.log_every_steps=3"]) == 0
+    return waits
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -167,20 +184,40 @@ def test_every_experiment_trains_on_the_device_and_its_steps_wait_in_the_search_
     name, monkeypatch, tmp_path, photo_folder
 ):
     leave_pictures_out(monkeypatch.setattr)
-    monkeypatch.setattr(trainer, "strategy_of", OneDevice)
-    monkeypatch.setattr(CPUAccelerator, "setup_device", lambda *_: None)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _=None: "pretended")
     words = [f"pairs.stylization.folder={photo_folder}"] if name == "gd_mining_stored" else []
-    words += [f"data.root={photo_folder}", f"output_dir={tmp_path}/run", f"data.cache_dir={tmp_path}"]
-    words += ["trainer.max_steps=4", "trainer.log_every_steps=3", "optimizer.clip_norm=1"]
-    waits = []
-    with PretendedCuda() as cuda:
-
-        def step_ended(*_):
-            waits.append({place.split(":")[0] for place in +cuda.waits})
-            cuda.clear()
-
-        monkeypatch.setattr(DescriptorModule, "on_train_batch_end", step_ended, raising=False)
-        assert main(["train", name, *SMALL, *words]) == 0
+    waits = trained(monkeypatch, tmp_path, name, f"data.root={photo_folder}", "optimizer.clip_norm=1", *words)
     assert len(waits) == 4
     assert waits[1] <= {"mining/half_precision.py"}  # of the third, figures are logged
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data.cache=device"],
+        ["data.cache=ram", "data.workers=1"],
+        ["trainer.accumulate=2", "data.batch_size=2"],
+        ["network.name=caps", "network.encoder=resnet18", "network.width=16", "network.norm=batch"],
+        ["pairs.photometric.preset=strong", "pairs.homography.preset=wide", "pairs.keypoints.detector=corners"],
+        ["miner.queue_batches=2", "miner.queue_after_steps=1"],
+    ],
+    ids=" ".join,
+)
+def test_other_settings_train_there_too(words, monkeypatch, tmp_path, photo_folder):
+    waits = trained(monkeypatch, tmp_path, "gd_mining", f"data.root={photo_folder}", *words)
+    assert waits[1] <= {"mining/half_precision.py"}
+
+
+@pytest.mark.slow
+def test_other_commands_keep_the_devices_rules(tmp_path, photo_folder):
+    photos = [str(path) for path in sorted(photo_folder.rglob("*.*g"))[:2]]
+    commands = [
+        ["match", *photos, "--describer", "gd_mining", "--detector", "gftt", "--output", f"{tmp_path}/match"],
+        ["match", *photos, "--describer", "in_batch_full@bf16", "--output", f"{tmp_path}/half"],
+        ["index", str(photo_folder), "--output", f"{tmp_path}/index.csv", "--cache", f"{tmp_path}/cache"],
+        ["evaluate", "gd_mining", "rootsift", "--protocol", "bundled", "--keypoints", "100", "--no-cache"],
+    ]
+    for command in commands:
+        with PretendedCuda() as cuda:
+            assert main([*command, "--device", "cuda"]) == 0
+        assert sum(cuda.starts.values()) > 50

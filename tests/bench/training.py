@@ -90,7 +90,7 @@ class Training:
     def step(self):
         self.steps += 1
         photos = self.photos[self.steps % len(self.photos)]
-        pairs = self.data.generator(type(photos)(*(field.to(self.device, non_blocking=True) for field in photos)))
+        pairs = self.data.generator(photos.to(self.device))
         self.clock.lap("pairs")
         with self.half:
             loss, _ = self.module.compare(pairs)
