@@ -148,6 +148,13 @@ def test_pairs_are_made_on_the_device_without_waiting_and_are_those_of_the_cpu(s
         torch.testing.assert_close(value, other, atol=2e-5, rtol=0, msg=name)
 
 
+def test_a_batch_that_was_moved_whole_is_refused_with_the_way_out(cuda):
+    photos = photo_batch(2)
+    moved = type(photos)(*(field.to("cuda") for field in photos))
+    with pytest.raises(ValueError, match=r"numbers are on cuda:0, .* move a batch by its own `to\(device\)`"):
+        PairGenerator(pair_settings())(moved)
+
+
 # --- whole runs ---------------------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,12 @@ class PairGenerator:
 
     @torch.no_grad()
     def __call__(self, photos: PhotoBatch) -> PairBatch:
-        """The pairs of B photos, with one neighbour crop each where `neighbour_pixels` has pixels."""
+        """The pairs of B photos, with one neighbour crop each where `neighbour_pixels` has pixels.
+
+        Raises:
+            ValueError: the photos' numbers are not on the host, or their stylized copies are missing.
+        """
+        _check_place(photos)
         if self.settings.stylization.method == "stored":
             _check_copies(photos)
         plan = sent(self.planner(photos, photos.pixels.device), photos.pixels.device)
@@ -123,6 +128,14 @@ def _check(settings: PairSettings, styler: ColourTransport | None) -> None:
         raise ValueError(
             "pairs.stylization.method=colour_transport needs a ColourTransport: pass PairGenerator(settings, styler), "
             "or set pairs.stylization.method=none."
+        )
+
+
+def _check_place(photos: PhotoBatch) -> None:
+    if photos.key.device.type != "cpu":
+        raise ValueError(
+            f"the photos' numbers are on {photos.key.device}, but pairs are planned on the host: move a batch by its "
+            "own `to(device)`, which takes the pixels alone."
         )
 
 
