@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer
 from descriptors.checkpoints import BEST, read_checkpoint
 from descriptors.config import to_plain
 from descriptors.loggers import concluded
+from descriptors.metrics import PhotoPrecisions, gain
 from descriptors.module import DescriptorModule
 from descriptors.report import write_report
 from descriptors.report.evaluation import RECORD, evaluation_lines
@@ -19,7 +20,7 @@ from descriptors.report.findings import headline
 from descriptors.run_folder import CHECKPOINTS, WEIGHTS
 from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
-from descriptors.summary import counts, device_name, figures_of, now, write_summary
+from descriptors.summary import UNTRAINED_PHOTOS, counts, device_name, figures_of, now, write_summary
 from descriptors.weights import save_weights
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,10 @@ def finish(experiment: Experiment, folder: Path, trainer: Trainer, module: Descr
         "ranks": trainer.world_size,
         "counts": counts(module, final),
     }
+    untrained = summary.pop(UNTRAINED_PHOTOS, {})
     best = folder / CHECKPOINTS / BEST
     if best.is_file():
-        summary |= _export_best(experiment, best, module, folder, summary)
+        summary |= _export_best(experiment, best, module, folder, summary, untrained)
     write_summary(folder, summary)
     checkpoints: list[Any] = trainer.checkpoint_callbacks
     stopped = next(callback.stopped_at for callback in checkpoints if isinstance(callback, Checkpoints))
@@ -60,12 +62,18 @@ def finish(experiment: Experiment, folder: Path, trainer: Trainer, module: Descr
 
 
 def _export_best(
-    experiment: Experiment, best: Path, module: DescriptorModule, folder: Path, summary: Mapping[str, Any]
+    experiment: Experiment,
+    best: Path,
+    module: DescriptorModule,
+    folder: Path,
+    summary: Mapping[str, Any],
+    untrained: PhotoPrecisions,
 ) -> dict[str, Any]:
     """Writes the weights of the best validation and says which they are."""
     checkpoint = read_checkpoint(best)
     module.load_state_dict(checkpoint["state_dict"])
     found = {"trained": figures_of(checkpoint["validation"]), "best_step": int(checkpoint["global_step"])}
+    found["gain"] = gain(untrained, checkpoint["validation_photos"])
     plain = to_plain(experiment)
     card = {"network": plain["network"], "config": plain} | dict(summary) | found
     save_weights(module.network, card, folder / WEIGHTS)

@@ -19,7 +19,7 @@ from descriptors.distributed import (
     rank,
     world_size,
 )
-from descriptors.metrics import PairMetrics
+from descriptors.metrics import PairMetrics, PhotoPrecisions
 from descriptors.mining.miner import Miner
 from descriptors.mining.queue import DescriptorQueue
 from descriptors.mining.retry import mine_or_retry
@@ -77,6 +77,7 @@ class DescriptorModule(LightningModule):
         self._losses: list[Tensor] = []  # of the steps since the last log
         self.totals: dict[str, Tensor] = {}  # this rank's counts since the run began
         self.validated: dict[str, float] = {}  # the last validation's figures
+        self.validated_photos: PhotoPrecisions = {}  # and its APs by photo
         self.summary: dict[str, Any] = {}  # what is known of the run; kept in checkpoints
         self._gallery: list[Described] = []
 
@@ -118,6 +119,7 @@ class DescriptorModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """All ranks come here, so counts can be summed over them; plain containers only."""
         checkpoint |= {"experiment": self.experiment, "summary": self.summary, "validation": dict(self.validated)}
+        checkpoint["validation_photos"] = dict(self.validated_photos)
         checkpoint["counts"] = self.counts()
         checkpoint["losses"] = gather(torch.stack(self._losses)[None]) if self._losses else []  # (ranks, steps)
         if self.queue is not None:
@@ -236,6 +238,7 @@ class DescriptorModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         figures = self.metrics.compute()
         self.validated = {name: float(value) for name, value in figures.items()}
+        self.validated_photos = self.metrics.of_photos
         self._gallery = []
         self.log_dict({f"validation/{name}": value.to(self.device) for name, value in figures.items()}, sync_dist=False)
 

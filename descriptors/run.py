@@ -20,7 +20,7 @@ from descriptors.resuming import Resume, carry_over, check_same_photos, resumed
 from descriptors.run_folder import CHECKPOINTS, CONFIG, checkpoints_in
 from descriptors.schema import Experiment
 from descriptors.stopping import Interrupted, StopRequest
-from descriptors.summary import figures_of, start_summary
+from descriptors.summary import UNTRAINED_PHOTOS, figures_of, start_summary
 from descriptors.trainer import build_trainer, check_machine, ranks
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ def _train(experiment: Experiment, words: Sequence[str], stop: StopRequest) -> O
         if resume is None:
             trainer.validate(module, datamodule=data, verbose=False)
             module.summary["untrained"] = figures_of(module.validated)
+            module.summary[UNTRAINED_PHOTOS] = module.validated_photos
         trainer.fit(module, datamodule=data, ckpt_path=resume.path if resume else None, weights_only=True)
         return finish(experiment, folder, trainer, module)
 

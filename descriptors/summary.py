@@ -21,6 +21,7 @@ from descriptors.run_folder import SUMMARY
 from descriptors.schema import Experiment
 
 FEW_PHOTOS = 100
+UNTRAINED_PHOTOS = "untrained_photos"  # where a run keeps the untrained network's APs by photo, until it has ended
 FIGURES = {"ap": "ap", "low": "ap_low", "high": "ap_high"}  # name in the summary: name in the metrics
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "kornia", "albumentations", "transformers", "wandb")
 
@@ -55,7 +56,7 @@ def _dataset(experiment: Experiment, data: PairDataModule) -> dict[str, Any]:
 def _notes(experiment: Experiment, data: PairDataModule, module: DescriptorModule) -> list[str]:
     notes = [
         f"Validation: {experiment.validation.pairs} fixed pairs of {len(data.held_out)} held-out photos against "
-        f"{len(data.gallery_draws())} gallery crops; intervals are 95 %, over photos."
+        f"{len(data.gallery_draws())} gallery crops, which choose the best step, too; intervals are 95 %, over photos."
     ]
     if experiment.network.pretrained != "none" and experiment.network.name in OWN:
         notes.append(f"'Untrained' is what this run began with: the weights '{experiment.network.pretrained}'.")

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from scipy.stats import t as student_t
 
 from descriptors.batch import Described
-from descriptors.metrics import PairMetrics, exact_average_precision, interval, match_errors_px
+from descriptors.metrics import (
+    PairMetrics,
+    _of_photos,
+    exact_average_precision,
+    gain,
+    interval,
+    match_errors_px,
+)
 from tests import oracles
 from tests.mining.scenes import FIELDS, scene
 
@@ -67,6 +74,45 @@ def test_result_does_not_depend_on_how_pairs_are_batched_or_ranked():
     for number in (4, 1, 5, 0, 2, 3):
         apart.update(*pairs[number], GALLERY, torch.tensor([number]))
     torch.testing.assert_close(apart.compute(), together.compute())
+
+
+def test_the_gain_is_that_of_the_pairs_own_differences_with_photos_as_independent():
+    """Ten photos with one to four pairs; AP rises by 0.05 on every pair, and by a little of the photo's own."""
+    generator = torch.Generator().manual_seed(3)
+    photo = torch.arange(10).repeat_interleave(torch.arange(10) % 4 + 1)
+    before = torch.rand(len(photo), generator=generator, dtype=torch.float64)
+    change = 0.05 + 0.01 * torch.randn(10, generator=generator, dtype=torch.float64)[photo]
+    found = gain(*(_of_photos(values, photo) for values in (before, before + change)))
+    half = float(interval(change, photo))
+    assert found["ap"] == pytest.approx(float(change.mean()))
+    assert (found["low"], found["high"]) == pytest.approx((found["ap"] - half, found["ap"] + half))
+    assert half < 0.02 < float(interval(before, photo))
+    order = torch.randperm(len(photo), generator=generator)  # as ranks hand pairs in
+    assert gain(_of_photos(before, photo), _of_photos((before + change)[order], photo[order])) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {}),
+        ({"1": (2, 0.5)}, {"1": (2, 0.6)}),
+        ({"1": (2, 0.5), "2": (1, 0.5)}, {"1": (2, 0.6)}),
+        ({"1": (2, 0.5), "2": (1, 0.5)}, {"1": (2, 0.6), "2": (2, 0.6)}),
+        ({"1": (2, 0.5), "2": (1, 0.5)}, {"1": (2, 0.6), "2": (1, 0.5), "3": (1, 0.1)}),
+    ],
+)
+def test_there_is_no_gain_without_two_photos_and_the_same_pairs_of_all(before, after):
+    assert gain(before, after) is None
+
+
+def test_aps_by_photo_are_those_of_all_counted_pairs():
+    pairs = [pair(seed, valid_share=0.9) for seed in range(4)]
+    metric = PairMetrics()
+    metric.update(*(joined([p[side] for p in pairs]) for side in (0, 1)), GALLERY, torch.tensor([7, 3, 7, 7]))
+    figures = metric.compute()
+    assert {name: count for name, (count, _) in metric.of_photos.items()} == {"3": 1, "7": 3}
+    total = sum(count * mean for count, mean in metric.of_photos.values())
+    assert total / 4 == pytest.approx(float(figures["ap"]))
 
 
 def test_interval_takes_photos_as_independent_not_pairs():

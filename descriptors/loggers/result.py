@@ -32,11 +32,9 @@ def bundled_rows(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _precision(summary: Mapping[str, Any]) -> dict[str, Any]:
     line = headline(summary)
     found: dict[str, Any] = {"result/verdict": line["verdict"]}
-    for name in ("untrained", "trained"):
+    for name in ("untrained", "trained", "gain"):
         ends = {"ap": "ap", "low": "ap_low", "high": "ap_high"}
         found |= {f"result/{name}_{ends[end]}": value for end, value in (line[name] or {}).items()}
-    if line["untrained"] and line["trained"]:
-        found["result/gain"] = line["trained"]["ap"] - line["untrained"]["ap"]
     return found
 
 

@@ -11,13 +11,14 @@ PIXELS = (1, 3, 5)  # thresholds of the matching accuracy
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The result in one sentence, with both validation APs: {"verdict", "tone", "untrained", "trained"}.
+    """The result in one sentence, with both validation APs: {"verdict", "tone", "untrained", "trained", "gain"}.
 
-    The verdict speaks of a change only where the two 95% intervals do not touch. An AP that was not recorded is None.
+    The verdict speaks of a change only where the 95% interval of the difference on the same pairs leaves out none. An
+    AP that was not recorded is None.
     """
-    before, after = (_interval(summary, name) for name in ("untrained", "trained"))
-    verdict, tone = _verdict(before, after)
-    return {"verdict": verdict, "tone": tone, "untrained": before, "trained": after}
+    before, after, gain = (_interval(summary, name) for name in ("untrained", "trained", "gain"))
+    verdict, tone = _verdict(before, after, gain)
+    return {"verdict": verdict, "tone": tone, "untrained": before, "trained": after, "gain": gain}
 
 
 def accuracy_rows(summary: Mapping[str, Any]) -> list[tuple[int, float, float]]:
@@ -72,19 +73,22 @@ def number(value: Any) -> float:
     return float(value) if known else math.nan
 
 
-def _verdict(before: dict[str, float] | None, after: dict[str, float] | None) -> tuple[str, str]:
+def _verdict(
+    before: dict[str, float] | None, after: dict[str, float] | None, gain: dict[str, float] | None
+) -> tuple[str, str]:
     if before is None or after is None:
         return (
             "Validation AP was not recorded for both networks, so this page cannot say what training changed.",
             "open",
         )
-    if any(math.isnan(interval[end]) for interval in (before, after) for end in ("low", "high")):
-        return "Without both 95% intervals this page cannot say whether the difference is more than chance.", "open"
-    if after["low"] > before["high"]:
-        return "The 95% intervals are apart: training improved the descriptors on held-out photos.", "better"
-    if after["high"] < before["low"]:
-        return "The 95% intervals are apart: training made the descriptors worse on held-out photos.", "worse"
-    return "The 95% intervals overlap: this run does not show a difference.", "open"
+    if gain is None or math.isnan(gain["low"]) or math.isnan(gain["high"]):
+        return "Without the pairs' own differences this page cannot say whether the change is more than chance.", "open"
+    change = f"{gain['ap']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}] on the same pairs"
+    if gain["low"] > 0:
+        return f"{change}: training improved the descriptors on held-out photos.", "better"
+    if gain["high"] < 0:
+        return f"{change}: training made the descriptors worse on held-out photos.", "worse"
+    return f"{change}: this run does not show a difference.", "open"
 
 
 def _interval(summary: Mapping[str, Any], name: str) -> dict[str, float] | None:
