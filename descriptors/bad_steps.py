@@ -1,7 +1,7 @@
 """Steps whose loss or gradient is not finite: left out and counted, and after too many in a row the run's end."""
 
 import logging
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from descriptors.batch import Crops, PairBatch
 from descriptors.distributed import rank
 from descriptors.kept_buffers import KeptBuffers
 from descriptors.later import Answer
+from descriptors.optimizer import leaves_out_by_itself
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ class BadSteps(Callback):
     of batch norms). It does count as a step: the schedule goes on and its photos are used up, so that the step's number
     still says which photos come next, and a resumed run goes the same way.
 
-    Torch's fused optimisers, which a GPU gets, are told on the device, so that the host does not wait for a step to end
-    before it prepares the next: it counts a step, and may end the run, one step later.
+    A fused optimiser, as a GPU gets except with float16, is told on the device, so that the host does not wait for a
+    step to end before it prepares the next: it counts a step, and may end the run, one step later.
 
     All ranks decide alike without a message of its own: of the losses each rank knows by the message in which ranks
     share their number of anchors, and the gradients are DDP's mean, which is the same on every rank.
@@ -68,6 +69,7 @@ class BadSteps(Callback):
         self._in_a_row, self._skipped = int(state_dict["in_a_row"]), int(state_dict["skipped"])
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        self._step, self._last, self._too_many = _Step(), None, None  # of a run that was broken off
         self.folder = Path(trainer.strategy.broadcast(str(Path(trainer.default_root_dir).absolute())))  # rank 0's
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -95,9 +97,10 @@ class BadSteps(Callback):
             optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
         elif bad:
             optimizer.zero_grad(set_to_none=True)  # it then passes over all parameters, moments and decay included
-        if self._buffers is not None:
+        if self._buffers is not None and (decided_there or bad):
             self._buffers.put_back(module, bad)
-        self._last = replace(self._step, number=trainer.global_step, bad=Answer(bad))
+        shown = self._step.batches if self._in_a_row + 1 >= self.limit else []  # may be the batches to write down
+        self._last = _Step(shown, number=trainer.global_step, bad=Answer(bad))
         self._step = _Step()
         if not decided_there:
             self._look_back_and_end()
@@ -149,11 +152,6 @@ class _Step:
     finite: list[Tensor] = field(default_factory=list)  # 0-dim bool a batch: the losses of all ranks
     number: int = 0
     bad: Answer | None = None
-
-
-def leaves_out_by_itself(optimizer: torch.optim.Optimizer) -> bool:
-    """Torch's fused optimisers change nothing where their `found_inf` is 1, which may be known on the device alone."""
-    return all(group.get("fused") for group in optimizer.param_groups)
 
 
 def finite_only(*values: Tensor) -> Tensor:

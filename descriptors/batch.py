@@ -30,7 +30,8 @@ class PhotoBatch(NamedTuple):
     def to(self, device: torch.device | str) -> "PhotoBatch":
         """The same with pixels and stored keypoints on the device; the few numbers of a photo stay on the host."""
         fields = ("pixels", "stored_keypoints", "styled_pixels", "neighbour_pixels")
-        return self._replace(**{name: getattr(self, name).to(device, non_blocking=True) for name in fields})
+        overlaps = torch.device(device).type == "cuda"  # elsewhere the copy may outlive its source
+        return self._replace(**{name: getattr(self, name).to(device, non_blocking=overlaps) for name in fields})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Numbers = tuple["float | Numbers", ...]
 
 
 def constant(values: Numbers, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The numbers, nested as they are, on a tensor's device and in its type; shared, so nobody writes to them."""
+    """The numbers, nested as they are, on a tensor's device and in its type or another; nobody writes to them."""
     return _made(values, like.device, dtype or like.dtype)
 
 

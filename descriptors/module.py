@@ -7,7 +7,7 @@ from pytorch_lightning import Callback, LightningModule
 from torch import Tensor, nn
 
 from descriptors.accumulation import StepLoss
-from descriptors.bad_steps import BadSteps, finite_only, leaves_out_by_itself
+from descriptors.bad_steps import BadSteps, finite_only
 from descriptors.batch import Described, PairBatch, described, detached, joined, rows_of
 from descriptors.clock import PhaseClock
 from descriptors.distributed import (
@@ -24,6 +24,7 @@ from descriptors.mining.miner import Miner
 from descriptors.mining.queue import DescriptorQueue
 from descriptors.mining.retry import mine_or_retry
 from descriptors.networks.network import DescriptorNetwork, lay_out
+from descriptors.optimizer import build_optimizer, clip, leaves_out_by_itself
 from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
 from descriptors.similarities import similarities
@@ -89,21 +90,19 @@ class DescriptorModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.optimizer_settings
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
-        rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-        optimizer = kind(self.parameters(), **rates, fused=self._fused())
+        optimizer = build_optimizer(settings, self.parameters(), self._fused())
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, settings, self.max_steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _fused(self) -> bool | None:
-        """One kernel for all parameters on a GPU, which also leaves out bad steps by itself; else torch's default.
+    def _fused(self) -> bool:
+        """On a GPU, but not with float16, where it is GradScaler that leaves out steps."""
+        return self.device.type == "cuda" and not self._is_scaled()
 
-        With float16 it is GradScaler that leaves out steps, and gradients are unscaled before they are clipped.
-        """
-        scaled = self.experiment.get("trainer", {}).get("precision") == "16"
-        return True if self.device.type == "cuda" and not scaled else None
+    def _is_scaled(self) -> bool:
+        plugin = self.trainer.precision_plugin if self._trainer is not None else None
+        return getattr(plugin, "scaler", None) is not None
 
     def configure_gradient_clipping(
         self,
@@ -111,10 +110,10 @@ class DescriptorModule(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        if not leaves_out_by_itself(optimizer):
+        if self._is_scaled() or not leaves_out_by_itself(optimizer):
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val:  # Lightning refuses, as if a fused optimiser always unscaled gradients itself
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            clip(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """All ranks come here, so counts can be summed over them; plain containers only."""

@@ -34,13 +34,19 @@ def _together(tensors: list[Tensor], device: torch.device) -> list[Tensor]:
         kind: [place for place, tensor in enumerate(tensors) if tensor.dtype == kind] for kind in _types(tensors)
     }
     parts = [torch.cat([tensors[place].reshape(-1) for place in places]) for places in by_type.values()]
-    whole = torch.cat([part.view(torch.uint8) for part in parts]) if parts else torch.empty(0, dtype=torch.uint8)
-    whole = whole.pin_memory() if device.type == "cuda" else whole
     there: dict[int, Tensor] = {}
-    pieces = whole.to(device, non_blocking=True).split([part.nbytes for part in parts])
+    pieces = _brought(parts, device).split([part.nbytes for part in parts])
     for (kind, places), piece in zip(by_type.items(), pieces, strict=True):
         there |= zip(places, piece.view(kind).split([tensors[place].numel() for place in places]), strict=True)
     return [there[place].view(tensor.shape) for place, tensor in enumerate(tensors)]
+
+
+def _brought(parts: list[Tensor], device: torch.device) -> Tensor:
+    """The bytes of all parts, one after the other."""
+    whole = torch.cat([part.view(torch.uint8) for part in parts]) if parts else torch.empty(0, dtype=torch.uint8)
+    if device.type != "cuda":
+        return whole.to(device)  # there a copy that nobody waits for may outlive its source
+    return whole.pin_memory().to(device, non_blocking=True)
 
 
 def _fitting(tensor: Tensor, device: torch.device) -> Tensor:

@@ -29,9 +29,7 @@ WAITS = (  # what needs a number of the device on the host, or asks the device w
     *("aten::_linalg_check_errors", "aten::_linalg_eigh", "aten::_linalg_svd", "aten::linalg_eig"),
 )
 BY_NUMBERS = ("aten::index", "aten::index_put_", "aten::_index_put_impl_")  # brings numbers of the host over by itself
-MAY_MIX = ("aten::copy_", *BY_NUMBERS)
 ASKED = {  # of torch.cuda
-    "Event": mock.MagicMock,
     "current_device": lambda: 0,
     "get_device_name": lambda *_: "a device that is not there",
     "mem_get_info": lambda *_: (2**36, 2**36),
@@ -39,7 +37,10 @@ ASKED = {  # of torch.cuda
     "reset_peak_memory_stats": lambda *_: None,
     "synchronize": lambda *_: None,
 }
-NO_HOST_AT_ALL = ("aten::cat", "aten::stack")  # not even a 0-dim tensor of the host, as in arithmetic
+NO_HOST_AT_ALL = (  # beginnings of the names of what takes not even a 0-dim tensor of the host, as arithmetic does
+    *("aten::cat", "aten::stack", "aten::index_", "aten::gather", "aten::scatter", "aten::addcmul"),
+    *("aten::_foreach_add_", "aten::_foreach_sub_", "aten::_fused_"),
+)
 
 
 class _Storages:
@@ -68,13 +69,14 @@ class PretendedCuda:
 
     def __init__(self):
         self.starts, self.waits = Counter(), Counter()
+        self.on_their_way = []  # copies to the host: (target, source)
 
     def __enter__(self):
         self._modes = ExitStack()
         self._modes.enter_context(_Operations(self))
         self._modes.enter_context(_Devices(self))
         self._modes.enter_context(mock.patch.object(torch.autograd, "_engine_run_backward", self._run_backward))
-        self._modes.enter_context(mock.patch.multiple(torch.cuda, **ASKED))
+        self._modes.enter_context(mock.patch.multiple(torch.cuda, Event=self._event, **ASKED))
         self._modes.enter_context(mock.patch.object(torch._C, _group_tensors.__name__, self._group_tensors))
         return self
 
@@ -89,6 +91,16 @@ class PretendedCuda:
         """All lists begin with a tensor of the same device; torch asks its own."""
         device = CUDA if self.has(lists[0][0]) else CPU
         return {(device, kind): found for (_, kind), found in _group_tensors(lists, *args, **kwargs).items()}
+
+    def _event(self, **_):
+        event = mock.MagicMock()
+        event.synchronize = self._deliver
+        return event
+
+    def _deliver(self):
+        while self.on_their_way:
+            target, source = self.on_their_way.pop(0)
+            target.copy_(source)
 
     def clear(self):
         self.starts.clear()
@@ -107,7 +119,7 @@ class PretendedCuda:
         """`tensor.to(device, *how, **named)`."""
         if self.has(tensor) == (device.type == "cuda"):
             return tensor.to(CPU, *how, **named)
-        overlaps = device.type == "cuda" and (named.get("non_blocking") or True in how)
+        overlaps = device.type == "cuda" and tensor in _pinned and (named.get("non_blocking") or True in how)
         self.starts[_place()] += 1
         self.waits[_place()] += not overlaps
         with _disable_current_modes():
@@ -180,25 +192,42 @@ class _Operations(TorchDispatchMode):
         here = [tensor for tensor in tensors if not self.cuda.has(tensor)]
         if len(here) == len(tensors):
             return operation(*args, **kwargs)
-        self._check(name, here, tensors)
         self.cuda.starts[_place()] += not starts_nothing(operation)
-        self.cuda.waits[_place()] += name.startswith(WAITS) or self._brings_over(name, here, tensors, args)
-        made = operation(*args, **kwargs)
-        return made if name == "aten::copy_" else self.cuda.take(made)
+        if name == "aten::copy_" and here:
+            return self._copy(operation, here[0], *args)
+        self._check(name, tensors, args, _written_to(operation, args, kwargs))
+        self.cuda.waits[_place()] += name.startswith(WAITS) or self._brings_over(name, here, args)
+        return self.cuda.take(operation(*args, **kwargs))
 
-    def _check(self, name, here, tensors):
-        mixed = here if name in NO_HOST_AT_ALL else [tensor for tensor in here if tensor.dim()]
-        if mixed and name not in MAY_MIX:
+    def _check(self, name, tensors, args, written):
+        """Index operations bring their numbers over by themselves, but neither the tensor nor its new values."""
+        needed = tensors if name.startswith(NO_HOST_AT_ALL) else [tensor for tensor in tensors if tensor.dim()]
+        if name in BY_NUMBERS:
+            needed = [args[0], *(value for value in args[2:3] if isinstance(value, Tensor) and value.dim())]
+        if not all(map(self.cuda.has, (*needed, *written))):
             shapes = [(tuple(tensor.shape), "cuda" if self.cuda.has(tensor) else "cpu") for tensor in tensors]
             raise RuntimeError(f"{_place()}: {name} of tensors on two devices: {shapes}.")
 
-    def _brings_over(self, name, here, tensors, args):
-        if name in BY_NUMBERS:
-            return bool(here) or any(number.dtype == torch.bool for number in args[1] if number is not None)
-        if name != "aten::copy_" or not here:
-            return False
-        overlaps = len(args) > 2 and args[2] and (self.cuda.has(args[0]) or args[0] in _pinned)
-        return not overlaps
+    def _brings_over(self, name, here, args):
+        numbers = args[1] if name in BY_NUMBERS else ()
+        return bool(numbers) and (bool(here) or any(one is not None and one.dtype == torch.bool for one in numbers))
+
+    def _copy(self, operation, host, target, source, overlaps=False):
+        """From or to the host; what nobody waits for arrives there with the next event that somebody waits for."""
+        overlaps = overlaps and host in _pinned
+        self.cuda.waits[_place()] += not overlaps
+        if not overlaps or target is not host:
+            return operation(target, source)
+        self.cuda.on_their_way.append((target, source.clone()))
+        return operation(target, source == 0)
+
+
+def _written_to(operation, args, kwargs):
+    names = [argument.name for argument in operation._schema.arguments]
+    given = dict(zip(names, args, strict=False)) | kwargs
+    kinds = {argument.name: argument.alias_info for argument in operation._schema.arguments}
+    written = [value for name, value in given.items() if kinds[name] is not None and kinds[name].is_write]
+    return [value for value in tree_leaves(written) if isinstance(value, Tensor)]
 
 
 def _is_device(value):

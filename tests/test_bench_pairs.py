@@ -21,7 +21,7 @@ def test_both_cut_the_same_crop(photos):
         ours = homography.warp(pixels[None], to_photo, rival_pairs.CROP)[0].permute(1, 2, 0).numpy() * 255
         rivals, inside = rival_pairs.cut(photo, first)
         assert np.abs(ours - rivals).mean() < 1.5  # OpenCV places samples on a grid of 1/32 px
-        shown = homography.inside_photo(to_photo, rival_pairs.CROP, size[None])[0, 0].numpy()
+        shown = homography.region(homography.photo_edges(to_photo, size[None]), rival_pairs.CROP)[0, 0].numpy()
         assert (shown != (inside > 0)).mean() < 0.01
 
 

@@ -1,5 +1,7 @@
 """The device that is not there keeps a device's rules, and all that trains keeps them too."""
 
+import itertools
+
 import pytest
 import torch
 from pytorch_lightning.accelerators import CPUAccelerator
@@ -8,6 +10,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from descriptors import trainer
 from descriptors.cli import main
 from descriptors.config import REPOSITORY, experiment_names
+from descriptors.later import Answer
 from descriptors.module import DescriptorModule
 from descriptors.pairs.generator import PairGenerator
 from descriptors.pairs.stylization import ColourTransport
@@ -47,6 +50,13 @@ def test_tensors_say_where_they_are(cuda):
         lambda host, there: torch.stack([there.sum(), host.sum()]),
         lambda host, there: there.index_select(0, torch.tensor([0])),
         lambda host, there: torch.where(there > 0, there, host),
+        lambda host, there: there.index_select(0, torch.tensor(0)),
+        lambda host, there: host[there.long()],
+        lambda host, there: host.__setitem__(torch.tensor([0, 1]), there),
+        lambda host, there: there.__setitem__(torch.tensor([0, 1]), host),
+        lambda host, there: host.sum().add_(there.sum()),
+        lambda host, there: torch.sum(there, 0, out=host[0]),
+        lambda host, there: torch._foreach_add_([there.sum()], [host.sum()]),
     ],
 )
 def test_tensors_of_two_devices_do_not_mix(cuda, mix):
@@ -76,10 +86,12 @@ def test_numpy_does_not_see_the_device(cuda):
         (1, lambda host, there: host.to("cuda")),
         (1, lambda host, there: torch.tensor([1.0], device="cuda")),
         (1, lambda host, there: there.copy_(host)),
-        (0, lambda host, there: there.copy_(host, non_blocking=True)),
+        (1, lambda host, there: there.copy_(host, non_blocking=True)),
+        (0, lambda host, there: there.copy_(host.pin_memory(), non_blocking=True)),
         (1, lambda host, there: host.copy_(there, non_blocking=True)),
         (0, lambda host, there: torch.empty(2, pin_memory=True).copy_(there, non_blocking=True)),
-        (0, lambda host, there: host.to("cuda", non_blocking=True)),
+        (1, lambda host, there: host.to("cuda", non_blocking=True)),
+        (0, lambda host, there: host.pin_memory().to("cuda", non_blocking=True)),
         (0, lambda host, there: torch.zeros(3, device="cuda")),
         (0, lambda host, there: there[there.long()]),
         (0, lambda host, there: there[1:].square().sum()),
@@ -91,6 +103,13 @@ def test_it_is_known_where_the_host_waits(cuda, waits, work):
     cuda.clear()
     work(host, there)
     assert sum(cuda.waits.values()) == waits
+
+
+def test_what_nobody_waits_for_is_on_the_host_once_its_event_has_come(cuda):
+    answer = Answer(torch.ones(2, device="cuda").sum() > 1)
+    assert not bool(answer._host)
+    assert answer.read()
+    assert not +cuda.waits
 
 
 def test_gradients_stay_on_the_device_and_are_counted(cuda):
@@ -121,8 +140,16 @@ def tensors_of(pairs):
     yield from pairs.counts.items()
 
 
-@pytest.mark.parametrize("detector", ["gftt", "dog", "corners", "stored"])
-@pytest.mark.parametrize("styles", ["batch", "mixed", None])
+FAST = (("gftt", "batch"), ("corners", "mixed"), ("stored", None))
+
+
+@pytest.mark.parametrize(
+    ("detector", "styles"),
+    [
+        pair if pair in FAST else pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in itertools.product(("gftt", "dog", "corners", "stored"), ("batch", "mixed", None))
+    ],
+)
 def test_pairs_are_made_on_the_device_without_waiting_and_are_those_of_the_cpu(styles, detector):
     stored = 90 * torch.rand(6, 30, 2, generator=torch.Generator().manual_seed(1))
     photos = photo_batch(6, stored_keypoints=stored)._replace(photo=torch.tensor([1, 2, 3, 4, 5, -1]))
@@ -156,6 +183,9 @@ def test_a_batch_that_was_moved_whole_is_refused_with_the_way_out(cuda):
 
 
 # --- whole runs ---------------------------------------------------------------------------------------------------
+
+
+WAITING = {"mining/half_precision.py", "batch.py"}  # the latter for photos, which are pinned where there is a device
 
 
 class OneDevice(SingleDeviceStrategy):
@@ -194,7 +224,7 @@ def test_every_experiment_trains_on_the_device_and_its_steps_wait_in_the_search_
     words = [f"pairs.stylization.folder={photo_folder}"] if name == "gd_mining_stored" else []
     waits = trained(monkeypatch, tmp_path, name, f"data.root={photo_folder}", "optimizer.clip_norm=1", *words)
     assert len(waits) == 4
-    assert waits[1] <= {"mining/half_precision.py"}  # of the third, figures are logged
+    assert waits[1] <= WAITING  # of the third, figures are logged
 
 
 @pytest.mark.slow
@@ -212,7 +242,7 @@ def test_every_experiment_trains_on_the_device_and_its_steps_wait_in_the_search_
 )
 def test_other_settings_train_there_too(words, monkeypatch, tmp_path, photo_folder):
     waits = trained(monkeypatch, tmp_path, "gd_mining", f"data.root={photo_folder}", *words)
-    assert waits[1] <= {"mining/half_precision.py"}
+    assert waits[1] <= WAITING
 
 
 @pytest.mark.slow

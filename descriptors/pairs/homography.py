@@ -118,11 +118,6 @@ def warp(photo: Tensor, crop_to_photo: Tensor, crop_size: int, out: Tensor | Non
     return crops
 
 
-def inside_photo(crop_to_photo: Tensor, crop_size: int, size: Tensor, margin_px: float = 0.0) -> Tensor:
-    """(B, 1, crop_size, crop_size) bool: the pixel shows the real photo, `margin_px` crop px or more from its edges."""
-    return region(inset(photo_edges(crop_to_photo, size), margin_px), crop_size)
-
-
 def photo_edges(crop_to_photo: Tensor, size: Tensor) -> Tensor:
     """(B, 4, 3) the real photo's edges as lines in the crop: a x + b y + c = distance from the edge in crop px.
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from descriptors.batch import PairBatch, PhotoBatch
 from descriptors.pairs.generator import PairGenerator
+from descriptors.pairs.restyling import BATCH
 from descriptors.pairs.stylization import ColourTransport
 from descriptors.schema import (
     HomographySettings,
@@ -236,6 +237,35 @@ def test_a_photo_alone_in_its_batch_takes_a_preset_for_a_partners_colours_and_is
     assert generator(photo_batch(1, neighbours=False)).counts["style_partners_missing"] == 1
     assert generator(photo_batch(1)).counts["style_partners_missing"] == 2
     assert generator(photo_batch(2)).counts["style_partners_missing"] == 0
+
+
+def test_fillers_and_other_kinds_of_crops_lend_no_colours():
+    generator = everything("batch")
+    generator.settings.stylization.probability = 1.0
+    photos = photo_batch(6)
+    photos = photos._replace(
+        photo=torch.tensor([1, -1, 3, 4, -1, 6]), neighbour_photo=torch.tensor([7, 8, -1, 9, 9, 5])
+    )
+    taken = set()
+    for seed in range(60):
+        plan = generator.planner(photos._replace(key=photos.key + seed), torch.device("cpu"))
+        for portion in plan.restyled:
+            partners = [
+                (portion.rows[part.places], part.colours[0]) for part in portion.targets if part.source == BATCH
+            ]
+            taken |= {
+                (int(row), int(other)) for rows, others in partners for row, other in zip(rows, others, strict=True)
+            }
+    neighbours, positives = (6, 9, 11), (12, 14, 15, 17)  # rows of the crops that are stacked: anchors come first
+    assert taken == {pair for rows in (neighbours, positives) for pair in itertools.permutations(rows, 2)}
+
+
+def test_neighbours_draw_keypoints_of_their_own():
+    photos = photo_batch(4)
+    photos = photos._replace(neighbour_pixels=photos.pixels, neighbour_size=photos.size)
+    pairs = PairGenerator(pair_settings("identity", "random"))(photos)
+    assert not torch.equal(pairs.anchor.xy, pairs.neighbour.xy)
+    assert pairs.anchor.valid.any(1).equal(pairs.neighbour.valid.any(1))
 
 
 def test_stored_copies_replace_the_positives_photo_and_missing_ones_are_counted():

@@ -12,7 +12,6 @@ from descriptors.pairs.homography import (
     between,
     crop_edges,
     inset,
-    inside_photo,
     inverse,
     photo_edges,
     ranges_of,
@@ -240,25 +239,25 @@ def test_a_region_holds_exactly_the_pixels_inside_all_its_edges(seed, count, cro
     assert (mask == (margin >= 0))[clear].all()
 
 
-def test_inside_photo_marks_the_pixels_whose_places_lie_in_the_real_photo():
+def test_within_a_photos_edges_are_the_pixels_whose_places_lie_in_it():
     size = sizes(6, 50, 70)
     crops, _ = sample_crops(draws(6), size, 64, PRESETS["wide"])
     xy = torch.cartesian_prod(torch.arange(64.0), torch.arange(64.0)).expand(6, -1, -1)
     x, y = transform_points(crops.double(), xy.double()).unbind(-1)
     expected = (x >= 0) & (x <= 69) & (y >= 0) & (y <= 49)
     assert 0 < expected.sum() < expected.numel()
-    assert torch.equal(inside_photo(crops, 64, size)[:, 0].mT.flatten(1), expected)
+    assert torch.equal(region(photo_edges(crops, size), 64)[:, 0].mT.flatten(1), expected)
 
 
 def test_the_margin_keeps_points_so_many_crop_px_from_the_photos_edge():
     crops, size = torch.eye(3)[None], torch.tensor([[20, 30]])
     expected = torch.zeros(40, 40, dtype=torch.bool)
     expected[5:15, 5:25] = True
-    assert torch.equal(inside_photo(crops, 40, size, margin_px=5)[0, 0], expected)
+    assert torch.equal(region(inset(photo_edges(crops, size), 5), 40)[0, 0], expected)
 
 
 def test_a_photo_without_pixels_is_nowhere():
-    assert not inside_photo(torch.eye(3)[None], 16, torch.zeros(1, 2, dtype=torch.int64)).any()
+    assert not region(photo_edges(torch.eye(3)[None], torch.zeros(1, 2, dtype=torch.int64)), 16).any()
 
 
 def test_a_crops_own_edges_bound_its_pixels():

@@ -305,11 +305,14 @@ def test_a_row_alone_is_restyled_as_in_its_batch_when_it_takes_a_preset():
         assert_close(alone[0], whole[row], atol=2e-5, rtol=0)
 
 
-def test_portions_do_not_change_the_result(monkeypatch):
-    photos = scene(8, 7)
-    whole = restyler()(photos, everywhere(photos), every_row(photos), some_draws(7))
+@pytest.mark.parametrize("styles", ["mixed", "batch"])
+def test_portions_do_not_change_the_result(styles, monkeypatch):
+    photos = scene(8, 24)
+    whole = restyler(styles)(photos, everywhere(photos), every_row(photos), some_draws(24))
     monkeypatch.setattr(portions, "CPU_PIXELS", 1)
-    assert_close(restyler()(photos, everywhere(photos), every_row(photos), some_draws(7)), whole, atol=2e-5, rtol=0)
+    assert_close(
+        restyler(styles)(photos, everywhere(photos), every_row(photos), some_draws(24)), whole, atol=2e-5, rtol=0
+    )
 
 
 @STYLES

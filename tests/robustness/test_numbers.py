@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import distributed
 
 from descriptors import config
-from descriptors.bad_steps import SCALE_OF_ITS_OWN, BadSteps
+from descriptors.bad_steps import SCALE_OF_ITS_OWN, BadSteps, BadStepsError
 from descriptors.batch import Described
 from descriptors.checkpoints import read_checkpoint
 from descriptors.figures import read_history
@@ -211,10 +211,11 @@ class Tiny(LightningModule):
         self.seen.append((float(self.weight.detach()), self.bad_steps.skipped))
 
 
-def fit(module, folder, scaler=None):
+def fit(module, folder, scaler=None, accumulate=1):
     plugins = [MixedPrecision("16-mixed", "cpu", scaler)] if scaler else []
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     trainer = Trainer(accelerator="cpu", max_epochs=1, logger=False, plugins=plugins, default_root_dir=folder, **quiet)
+    trainer.accumulate_grad_batches = accumulate
     trainer.fit(module)
     return module
 
@@ -237,6 +238,49 @@ def test_an_infinite_gradient_at_scale_one_is_not_the_scalers(tmp_path):
 def test_without_a_scaler_every_gradient_that_is_not_finite_counts_and_large_ones_do_not(tmp_path):
     module = fit(Tiny([torch.inf, 3e38, torch.nan, 1.0]), tmp_path)
     assert [skipped for _, skipped in module.seen] == [1, 1, 2, 2]
+
+
+class Fused(Tiny):
+    """An optimiser that is told on the device, and a buffer that every batch changes."""
+
+    def __init__(self, gradients, losses=None):
+        super().__init__(gradients, losses)
+        self.register_buffer("batches", torch.zeros(()))
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1.0, fused=True)
+
+    def training_step(self, batch, batch_idx):
+        self.batches += 1
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_step_of_several_batches_is_left_out_with_all_that_they_did(tmp_path):
+    module = fit(Fused([1.0, 1.0, 1.0, torch.nan, 1.0, 1.0, torch.inf, 1.0]), tmp_path, accumulate=2)
+    assert module.bad_steps.skipped == 2
+    assert float(module.batches) == 4
+    assert float(module.weight.detach()) == pytest.approx(-2)  # Adam's first steps are of the learning rate's size
+
+
+@pytest.mark.parametrize("kind", [Tiny, Fused])
+def test_a_limit_that_is_reached_at_the_last_step_ends_the_run_too(tmp_path, kind):
+    with pytest.raises(BadStepsError, match="not finite in 3 steps in a row, up to step 3 "):
+        fit(kind([1.0, torch.nan, torch.nan, torch.nan]), tmp_path)
+    assert (tmp_path / "bad_batch.safetensors").is_file()
+
+
+def test_what_a_run_that_was_broken_off_left_behind_is_not_counted_in_the_next(tmp_path):
+    module = Fused([torch.nan, 1.0])
+
+    def broken_off(*_):
+        raise RuntimeError("no more")
+
+    module.on_train_batch_end = broken_off
+    with pytest.raises(RuntimeError, match="no more"):
+        fit(module, tmp_path)
+    del module.on_train_batch_end
+    module.gradients = [1.0, 1.0]
+    assert fit(module, tmp_path).bad_steps.skipped == 0
 
 
 def pairs():
@@ -375,6 +419,25 @@ def test_the_queue_keeps_no_descriptor_that_is_not_finite():
     behind = queue.behind(positives)
     assert behind.descriptor.isfinite().all()
     assert behind.valid[30:60].nonzero()[:, 0].tolist() == [row for row in range(30) if row not in (4, 9)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_a_checkpoint_of_either_kind_of_optimiser_is_gone_on_from_by_the_other(
+    precision, tmp_path, photo_folder, monkeypatch
+):
+    more = words(photo_folder, "trainer.max_steps=4", "optimizer.clip_norm=1", f"trainer.precision={precision}")
+    for kind in (False, True):
+        monkeypatch.setattr(DescriptorModule, "_fused", lambda _, kind=kind: kind)
+        assert train("in_batch", tmp_path / f"{kind}", *more) == 0
+    for kind in (False, True):
+        checkpoint = tmp_path / f"{not kind}" / "checkpoints" / "step=00000002.ckpt"
+        monkeypatch.setattr(DescriptorModule, "_fused", lambda _, kind=kind: kind)
+        assert train("in_batch", tmp_path / f"on{kind}", *more, f"resume={checkpoint}") == 0
+    ended = {name: states(tmp_path / name)[4]["state_dict"] for name in ("False", "True", "onFalse", "onTrue")}
+    for name, found in ended.items():
+        for key, value in found.items():
+            torch.testing.assert_close(value, ended["False"][key], atol=1e-4, rtol=0, msg=f"{name} {key}")
 
 
 @pytest.mark.slow
