@@ -39,6 +39,13 @@ class Page(HTMLParser):
             self.loads.add(found[LOADING[tag]])
 
 
+def test_the_page_of_settings_is_the_schemas():
+    command = [sys.executable, "-c", "import settings; print(settings.page(), end='')"]
+    written = subprocess.run(command, capture_output=True, text=True, check=True, cwd=BUILD.parent, timeout=300).stdout
+    page = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert page == written, "write it anew: python docs/site/settings.py"
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")

@@ -23,7 +23,14 @@ from signatures import short_signature
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 PACKAGE = "descriptors"
-WRITTEN = ("README.md", "docs/how-to/*.md", "CONTRIBUTING.md", "CHANGELOG.md", "experiments/RESULTS.md")
+WRITTEN = (
+    "README.md",
+    "docs/how-to/*.md",
+    "docs/settings.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "experiments/RESULTS.md",
+)
 OF_LIBRARIES = (DeprecationWarning, FutureWarning, ImportWarning)  # what they warn of is no fault of the docs
 START = '<!doctype html><meta http-equiv="refresh" content="0;url=README.html"><title>docs</title>'
 DARK = "github-dark"  # pygments' style of code
