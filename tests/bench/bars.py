@@ -34,14 +34,15 @@ def bars(area, rows):
     """A bar a row from 1 to its ratio, its aim as a tick, what the rival is beside it."""
     axes, shown = area.subplots(), [row for row, _ in rows]
     dress(axes)
-    device, machine = shown[0]["device"], rows[0][1]
-    head(area, axes, "How many times faster or smaller than its rival", machine if device == "cpu" else device)
+    device, machines = shown[0]["device"], list(dict.fromkeys(machine for _, machine in rows))
+    place_said = places_of(machines) if device == "cpu" else device
+    head(area, axes, "How many times faster or smaller than its rival", place_said)
     ratios, places = [row["ratio"] for row in shown], range(len(shown))
     axes.set_xscale("log")
     axes.barh(places, [ratio - 1 for ratio in ratios], left=1, height=0.62, color=[colour(ratio) for ratio in ratios])
     axes.axvline(1, color=MUTED, lw=1)
     axes.set(xlim=limits(shown))
-    name_bars(axes, [row["label"] for row in shown])
+    name_bars(axes, [row["label"] + "*" * machines.index(machine) for row, machine in rows])
     marks = [mark for mark in MARKS if limits(shown)[0] < mark <= max(2, *ratios)]
     axes.set_xticks(marks, [f"{mark:g}x" for mark in marks])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -50,6 +51,12 @@ def bars(area, rows):
     if any(ratio_aim(row) for row in shown):
         handle = Line2D([], [], color=INK, marker="|", ms=13, mew=2, lw=0, label="aim")
         area.legend(handles=[handle], loc="upper right", frameon=False, labelcolor=INK)
+
+
+def places_of(machines):
+    """The first machine, and behind stars the others, whose rows bear the same."""
+    others = [f"{'*' * number} {machine.split(',')[0]}" for number, machine in enumerate(machines)][1:]
+    return "; ".join([machines[0], *others])
 
 
 def head(area, axes, title, device):
