@@ -1,9 +1,9 @@
 """Steps whose loss or gradient is not finite: left out and counted, and after too many in a row the run's end."""
 
 import logging
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -14,7 +14,7 @@ from descriptors.batch import Crops, PairBatch
 from descriptors.distributed import rank
 from descriptors.kept_buffers import KeptBuffers
 from descriptors.later import Answer
-from descriptors.optimizer import leaves_out_by_itself
+from descriptors.optimizer import leaves_out_by_itself, scaler_of
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,10 @@ class BadSteps(Callback):
         self.folder = Path()  # the run's
         self._in_a_row = 0
         self._skipped = 0
-        self._step = _Step()  # that is under way
-        self._last: _Step | None = None  # the one before, as long as the host has not asked how it ended
-        self._too_many: _Step | None = None  # the one with which the limit was reached
+        self._batches: list[PairBatch] = []  # of the step that is under way, this rank's
+        self._finite: list[Tensor] = []  # 0-dim bool of each: the losses of all ranks
+        self._last: _Ended | None = None  # the step before, as long as the host has not asked how it ended
+        self._too_many: _Ended | None = None  # the one with which the limit was reached
         self._buffers: KeptBuffers | None = None  # as they were before the step
 
     @property
@@ -69,7 +70,7 @@ class BadSteps(Callback):
         self._in_a_row, self._skipped = int(state_dict["in_a_row"]), int(state_dict["skipped"])
 
     def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
-        self._step, self._last, self._too_many = _Step(), None, None  # of a run that was broken off
+        self._batches, self._finite, self._last, self._too_many = [], [], None, None  # of a run that was broken off
         self.folder = Path(trainer.strategy.broadcast(str(Path(trainer.default_root_dir).absolute())))  # rank 0's
 
     def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -83,14 +84,14 @@ class BadSteps(Callback):
             batch: this rank's.
             finite: 0-dim bool, the same on all ranks: whether every rank's loss is finite.
         """
-        self._step.batches.append(batch)
-        self._step.finite.append(finite)
+        self._batches.append(batch)
+        self._finite.append(finite)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         self._look_back_and_end()
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        scaler = scaler_of(trainer)
         bad = ~self._is_finite(module, scaler)
         decided_there = scaler is None and leaves_out_by_itself(optimizer)
         if decided_there:
@@ -99,9 +100,9 @@ class BadSteps(Callback):
             optimizer.zero_grad(set_to_none=True)  # it then passes over all parameters, moments and decay included
         if self._buffers is not None and (decided_there or bad):
             self._buffers.put_back(module, bad)
-        shown = self._step.batches if self._in_a_row + 1 >= self.limit else []  # may be the batches to write down
-        self._last = _Step(shown, number=trainer.global_step, bad=Answer(bad))
-        self._step = _Step()
+        shown = self._batches if self._in_a_row + 1 >= self.limit else []  # may be the batches to write down
+        self._last = _Ended(trainer.global_step, shown, Answer(bad))
+        self._batches, self._finite = [], []
         if not decided_there:
             self._look_back_and_end()
 
@@ -110,7 +111,7 @@ class BadSteps(Callback):
 
     def _is_finite(self, module: LightningModule, scaler: Any) -> Tensor:
         """0-dim bool, on the device."""
-        losses = torch.stack(self._step.finite).all()
+        losses = torch.stack(self._finite).all()
         if scaler is not None and scaler.get_scale() > SCALE_OF_ITS_OWN:
             return losses
         gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
@@ -118,9 +119,10 @@ class BadSteps(Callback):
 
     def _look_back(self) -> None:
         """Counts the last step, if that is still to be done."""
-        if self._last is None or self._last.bad is None:
+        if self._last is None:
             return
-        bad, step, self._last = self._last.bad.read(), self._last, None
+        step, self._last = self._last, None
+        bad = step.bad.read()
         self._in_a_row = self._in_a_row + 1 if bad else 0
         self._skipped += bad
         if self._in_a_row == 1:
@@ -134,7 +136,7 @@ class BadSteps(Callback):
         if step is not None:
             raise BadStepsError(self._said(step))
 
-    def _said(self, step: "_Step") -> str:
+    def _said(self, step: "_Ended") -> str:
         name = f"bad_batch_rank{rank()}" if rank() else "bad_batch"
         path = write_batches(step.batches, step.number, self.folder / f"{name}.safetensors")
         return (
@@ -144,14 +146,12 @@ class BadSteps(Callback):
         )
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Ended(NamedTuple):
     """A step of the optimiser on this rank."""
 
-    batches: list[PairBatch] = field(default_factory=list)
-    finite: list[Tensor] = field(default_factory=list)  # 0-dim bool a batch: the losses of all ranks
-    number: int = 0
-    bad: Answer | None = None
+    number: int
+    batches: list[PairBatch]
+    bad: Answer
 
 
 def finite_only(*values: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from pytorch_lightning import Trainer
 from descriptors.checkpoints import BEST, read_checkpoint
 from descriptors.config import to_plain
 from descriptors.loggers import concluded
-from descriptors.metrics import PhotoPrecisions, gain
+from descriptors.metrics import gain
 from descriptors.module import DescriptorModule
 from descriptors.report import write_report
 from descriptors.report.evaluation import RECORD, evaluation_lines
@@ -47,10 +47,10 @@ def finish(experiment: Experiment, folder: Path, trainer: Trainer, module: Descr
         "ranks": trainer.world_size,
         "counts": counts(module, final),
     }
-    untrained = summary.pop(UNTRAINED_PHOTOS, {})
+    summary.pop(UNTRAINED_PHOTOS, None)
     best = folder / CHECKPOINTS / BEST
     if best.is_file():
-        summary |= _export_best(experiment, best, module, folder, summary, untrained)
+        summary |= _export_best(experiment, best, module, folder, summary)
     write_summary(folder, summary)
     checkpoints: list[Any] = trainer.checkpoint_callbacks
     stopped = next(callback.stopped_at for callback in checkpoints if isinstance(callback, Checkpoints))
@@ -62,18 +62,13 @@ def finish(experiment: Experiment, folder: Path, trainer: Trainer, module: Descr
 
 
 def _export_best(
-    experiment: Experiment,
-    best: Path,
-    module: DescriptorModule,
-    folder: Path,
-    summary: Mapping[str, Any],
-    untrained: PhotoPrecisions,
+    experiment: Experiment, best: Path, module: DescriptorModule, folder: Path, summary: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Writes the weights of the best validation and says which they are."""
     checkpoint = read_checkpoint(best)
     module.load_state_dict(checkpoint["state_dict"])
     found = {"trained": figures_of(checkpoint["validation"]), "best_step": int(checkpoint["global_step"])}
-    found["gain"] = gain(untrained, checkpoint["validation_photos"])
+    found["gain"] = gain(module.summary.get(UNTRAINED_PHOTOS, {}), checkpoint["validation_photos"])
     plain = to_plain(experiment)
     card = {"network": plain["network"], "config": plain} | dict(summary) | found
     save_weights(module.network, card, folder / WEIGHTS)

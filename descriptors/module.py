@@ -24,7 +24,7 @@ from descriptors.mining.miner import Miner
 from descriptors.mining.queue import DescriptorQueue
 from descriptors.mining.retry import mine_or_retry
 from descriptors.networks.network import DescriptorNetwork, lay_out
-from descriptors.optimizer import build_optimizer, clip, leaves_out_by_itself
+from descriptors.optimizer import build_optimizer, clip, leaves_out_by_itself, scaler_of
 from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
 from descriptors.similarities import similarities
@@ -101,8 +101,7 @@ class DescriptorModule(LightningModule):
         return self.device.type == "cuda" and not self._is_scaled()
 
     def _is_scaled(self) -> bool:
-        plugin = self.trainer.precision_plugin if self._trainer is not None else None
-        return getattr(plugin, "scaler", None) is not None
+        return self._trainer is not None and scaler_of(self.trainer) is not None
 
     def configure_gradient_clipping(
         self,

@@ -1,8 +1,11 @@
 """The optimiser of a run, which is fused where the device can leave out bad steps by itself."""
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
@@ -17,7 +20,7 @@ def build_optimizer(settings: OptimizerSettings, parameters: Iterable[nn.Paramet
     kind = {"adam": Adam, "adamw": AdamW}[settings.name]
     rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     optimizer: Optimizer = kind(parameters, **rates, fused=fused or None)
-    optimizer.register_load_state_dict_post_hook(_as_fused if fused else _as_unfused)
+    optimizer.register_load_state_dict_post_hook(partial(_remake, fused=fused or None))
     return optimizer
 
 
@@ -35,12 +38,9 @@ def clip(optimizer: Optimizer, most: float, algorithm: str | None = None) -> Non
         torch.nn.utils.clip_grad_norm_(parameters, most)
 
 
-def _as_fused(optimizer: Optimizer) -> None:
-    _remake(optimizer, True)
-
-
-def _as_unfused(optimizer: Optimizer) -> None:
-    _remake(optimizer, None)
+def scaler_of(trainer: Trainer) -> Any:
+    """GradScaler, which trains with float16, or None."""
+    return getattr(trainer.precision_plugin, "scaler", None)
 
 
 def _remake(optimizer: Optimizer, fused: bool | None) -> None:

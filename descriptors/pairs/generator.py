@@ -74,7 +74,8 @@ class PairGenerator:
         allowed = geometry.region(plan.search.edges, self.settings.crop_size, whole_pixels=True)
         if settings.detector != "stored":
             return _kept(*detect(gray, allowed, settings, Draws(plan.search.key)), plan.search.real)
-        stored = geometry.transform_points(plan.from_photo, geometry.precise(photos.stored_keypoints)).float()
+        to_crop = geometry.inverse(geometry.precise(plan.anchor.to_photo))
+        stored = geometry.transform_points(to_crop, geometry.precise(photos.stored_keypoints)).float()
         xy, valid = detect(gray[:count], allowed[:count], settings, Draws(plan.search.key[:count]), stored)
         if plan.neighbour is not None:
             found = detect(gray[count:], allowed[count:], _without_store(settings), Draws(plan.search.key[count:]))

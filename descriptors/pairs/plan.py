@@ -43,7 +43,6 @@ class PairPlan(NamedTuple):
     positive: CropPlan
     keypoint: Tensor  # (B, M) int64 ids of the pairs' slots
     homography: Tensor  # (B, 3, 3) float64 anchor px -> positive px
-    from_photo: Tensor  # (B, 3, 3) float64 photo px -> anchor px
     search: Search  # in anchors and neighbours
     from_copy: Tensor  # (B,) bool: positives that are cut from the stored stylized copy
     edges: Tensor  # (C, 4, 3) those of all crops
@@ -84,7 +83,6 @@ class Planner:
             positive=positive,
             keypoint=_ids(photos.photo, self.settings.keypoints.count),
             homography=homography,
-            from_photo=geometry.inverse(geometry.precise(anchor.to_photo)),
             search=self._search(anchor, neighbour, positive, homography, draws),
             from_copy=from_copy,
             edges=torch.cat([crop.edges for crop in crops.values()]),

@@ -10,6 +10,7 @@ from comments import comments_of
 from omegaconf import OmegaConf
 
 from descriptors import schema
+from descriptors.config import flat
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "settings.md"
@@ -27,7 +28,8 @@ TABLE = "| setting | default | values | |\n|---|---|---|---|\n"
 
 def page() -> str:
     """The page in Markdown."""
-    scales = {name: _flat(HERE.parent.parent / "experiments" / "scale" / f"{name}.yaml") for name in SCALES}
+    folder = HERE.parent.parent / "experiments" / "scale"
+    scales = {name: flat(OmegaConf.to_container(OmegaConf.load(folder / f"{name}.yaml"))) for name in SCALES}
     parts = [HEAD]
     for prefix, kind in _sections(schema.Experiment, ""):
         rows = [_row(prefix, kind, field, scales) for field in dataclasses.fields(kind) if not _is_section(kind, field)]
@@ -69,19 +71,6 @@ def _values(kind: Any, limits: Any) -> str:
     if least is None:
         return words
     return f"{words} {least:g} to {most:g}" if most is not None else f"{words} from {least:g}"
-
-
-def _flat(path: Path) -> dict[str, Any]:
-    """Dotted name -> value of a YAML file."""
-
-    def walk(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-        for name, value in part.items():
-            if isinstance(value, dict):
-                yield from walk(value, f"{prefix}{name}.")
-            else:
-                yield prefix + name, value
-
-    return dict(walk(OmegaConf.to_container(OmegaConf.load(path)), ""))
 
 
 def _said(value: Any) -> str:
