@@ -114,11 +114,6 @@ def newest_checkpoint(root: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def checkpoint_name(step: int) -> str:
-    """The file of a step's checkpoint, whose step `step_of` reads."""
-    return f"step={step:08d}.ckpt"
-
-
 def step_of(path: Path) -> int:
     """The step in a checkpoint's name, -1 where there is none."""
     found = re.fullmatch(r"step=(\d+)\.ckpt", path.name)

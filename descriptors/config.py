@@ -24,6 +24,21 @@ from descriptors.schema import Experiment
 REPOSITORY = Path(__file__).resolve().parent.parent
 COMMAND_LINE = "command line"
 UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)  # an impossible date or a deep nest is no YAMLError
+HARMLESS = (  # settings that make no difference to what is trained
+    "output_dir",
+    "resume",
+    "logger",
+    "wandb_project",
+    "wandb_group",
+    "wandb_tags",
+    "name",
+    "evaluate_at_end",
+    "trainer.progress_bar",
+    "trainer.timeout_minutes",
+    "data.workers",
+    "data.cache_dir",
+    "data.cache_gib",
+)
 
 
 @dataclass(frozen=True)

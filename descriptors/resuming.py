@@ -11,34 +11,17 @@ from descriptors.checkpoints import (
     BEST,
     CheckpointError,
     check_same_run,
-    checkpoint_name,
     newest_checkpoint,
     read_checkpoint,
     replaced,
     step_of,
 )
-from descriptors.config import flat, load_again, to_plain
-from descriptors.run_folder import CHECKPOINTS, METRICS, checkpoints_in
+from descriptors.config import HARMLESS, flat, load_again, to_plain
+from descriptors.run_folder import CHECKPOINTS, METRICS, checkpoint_name, checkpoints_in
 from descriptors.schema import Experiment
 from descriptors.trust import check_said_anew
 
 log = logging.getLogger(__name__)
-
-HARMLESS = (
-    "output_dir",
-    "resume",
-    "logger",
-    "wandb_project",
-    "wandb_group",
-    "wandb_tags",
-    "name",
-    "evaluate_at_end",
-    "trainer.progress_bar",
-    "trainer.timeout_minutes",
-    "data.workers",
-    "data.cache_dir",
-    "data.cache_gib",
-)
 
 
 @dataclass(frozen=True)

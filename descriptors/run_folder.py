@@ -11,6 +11,11 @@ REPORT = "report.html"
 CHECKPOINTS = "checkpoints"  # a folder
 
 
+def checkpoint_name(step: int) -> str:
+    """The file of a step's checkpoint, whose step `step_of` reads."""
+    return f"step={step:08d}.ckpt"
+
+
 def checkpoints_in(folder: Path) -> Iterator[Path]:
     """The checkpoints of a run, in no order."""
     return (folder / CHECKPOINTS).glob("*.ckpt")

@@ -7,10 +7,11 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from descriptors.checkpoints import BEST, AtomicCheckpointIO, CheckpointError, checkpoint_name
+from descriptors.checkpoints import BEST, AtomicCheckpointIO, CheckpointError
 from descriptors.distributed import mean_over_ranks, world_size
 from descriptors.loggers.dashboard import Dashboard
 from descriptors.metrics_file import MetricsFile
+from descriptors.run_folder import checkpoint_name
 from descriptors.stopping import StopRequest
 
 

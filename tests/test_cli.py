@@ -78,10 +78,27 @@ def test_what_needs_no_network_imports_none(words):
     assert not modules_after(*words) & HEAVY
 
 
+QUICK = [
+    ["match", "nowhere.jpg", "nowhere.jpg", "--describer", "gd_mining"],
+    ["extract", "nowhere", "--describer", "gd_mining"],
+    ["evaluate", "gd_mining", "--data", "nowhere"],
+    ["export", "gd_mining", "--format", "hloc", "--output", "nowhere/gd_mining.txt"],
+    ["compare", "nowhere", "nowhere else"],
+]
+
+
+@pytest.mark.parametrize("words", QUICK, ids=" ".join)
+def test_what_trains_nothing_waits_for_nothing_that_only_training_needs(words):
+    """Lightning and transformers take longer to import than everything else together."""
+    assert not modules_after(*words) & {"pytorch_lightning", "torchmetrics", "transformers"}
+
+
 @pytest.mark.parametrize("name", VERBS)
 def test_a_verb_imports_no_other_verb(name, monkeypatch, capsys):
     imported, really = [], importlib.import_module
-    monkeypatch.setattr(importlib, "import_module", lambda path, *more: imported.append(path) or really(path, *more))
+    monkeypatch.setattr(
+        importlib, "import_module", lambda path, *more, **named: imported.append(path) or really(path, *more, **named)
+    )
     with pytest.raises(SystemExit):
         main([name, "--help"])
     assert {verb.module for verb in VERBS.values()} & set(imported) == {VERBS[name].module}

@@ -8,8 +8,8 @@ from descriptors.ablation.finished import Summary, seconds_of
 from descriptors.ablation.measuring import Measured
 from descriptors.ablation.plan import Plan, Run
 from descriptors.ablation.results import PairSet, ResultRow, Results
+from descriptors.config import HARMLESS
 from descriptors.evaluation.protocols import protocol_of
-from descriptors.resuming import HARMLESS
 
 FEW = 10  # sequences, below which redrawing them makes intervals too narrow
 UNSAID = ("data.root", "scale", *HARMLESS)  # settings that tell a reader of the table nothing

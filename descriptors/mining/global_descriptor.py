@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModel
 
 from descriptors.networks.network import ImageNetNormalisation
 
@@ -37,6 +36,8 @@ def pretrained_encoder(name: str) -> PretrainedEncoder:
     Raises:
         ValueError: when it can't be had.
     """
+    from transformers import AutoModel  # here: it takes seconds, and most runs do without
+
     try:
         model = AutoModel.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError) as error:

@@ -4,13 +4,17 @@ The architecture of Wang et al., "Learning Feature Descriptors using Camera Pose
 network up to its third stage, and a decoder that joins the second and the first stage on its way up.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, ResNetBackbone, ResNetConfig
 
 from descriptors.networks.network import DescriptorHead, DescriptorNetwork, ImageNetNormalisation, initialise
 from descriptors.networks.norm import norm_layer, replace_batch_norm
 from descriptors.networks.sampling import upsample
+
+if TYPE_CHECKING:
+    from transformers import ResNetBackbone, ResNetConfig
 
 ENCODERS: dict[str, tuple[str, list[int], list[int]]] = {  # name: (residual block, stages' channels, blocks a stage)
     "resnet18": ("basic", [64, 128, 256], [2, 2, 2]),
@@ -89,12 +93,14 @@ def _block(fan_in: int, fan_out: int, norm: str) -> nn.Module:
     return initialise(nn.Sequential(convolution, norm_layer(norm, fan_out), nn.ELU(inplace=True)))
 
 
-def _random(encoder: str) -> ResNetBackbone:
+def _random(encoder: str) -> "ResNetBackbone":
+    from transformers import ResNetBackbone, ResNetConfig  # here: it takes seconds, and other networks do without
+
     block, channels, depths = _architecture(encoder)
     return ResNetBackbone(ResNetConfig(layer_type=block, hidden_sizes=channels, depths=depths))
 
 
-def _pretrained(encoder: str, name: str) -> ResNetBackbone:
+def _pretrained(encoder: str, name: str) -> "ResNetBackbone":
     config, backbone, missing = _loaded(name)
     found = (config.layer_type, list(config.hidden_sizes[:3]), list(config.depths[:3]))
     if found != _architecture(encoder) or config.downsample_in_first_stage:
@@ -105,7 +111,9 @@ def _pretrained(encoder: str, name: str) -> ResNetBackbone:
     return backbone.float()
 
 
-def _loaded(name: str) -> tuple[ResNetConfig, ResNetBackbone, set[str]]:
+def _loaded(name: str) -> tuple["ResNetConfig", "ResNetBackbone", set[str]]:
+    from transformers import AutoConfig, ResNetBackbone, ResNetConfig
+
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         if not isinstance(config, ResNetConfig):

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from descriptors.checkpoints import checkpoint_name
 from descriptors.config import experiment_names
 from descriptors.going_on import command
 from descriptors.report.record import Record
-from descriptors.run_folder import CHECKPOINTS
+from descriptors.run_folder import CHECKPOINTS, checkpoint_name
 
 
 def stopped_note(record: Record, run_dir: Path) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -75,7 +76,7 @@ def lines_of(folder):
 def test_rows_and_seeds_become_a_table_with_intervals_and_a_failing_row_is_named_and_tried_again(
     tmp_path, photo_folder, pairs, capsys, monkeypatch
 ):
-    monkeypatch.setattr(training.subprocess, "Popen", InThisProcess)
+    monkeypatch.setattr(training, "subprocess", SimpleNamespace(Popen=InThisProcess, STDOUT=subprocess.STDOUT))
     broken = tmp_path / "broken.yaml"
     broken.write_text("base: in_batch\nminer: {name: 'tests.ablation.test_command:FailingMiner'}\n")
     output = tmp_path / "out"
@@ -154,7 +155,7 @@ def check_files(found, output, said):
 
 @pytest.mark.slow
 def test_one_seed_on_bundled_photographs_says_what_its_intervals_leave_out(tmp_path, photo_folder, capsys, monkeypatch):
-    monkeypatch.setattr(training.subprocess, "Popen", InThisProcess)
+    monkeypatch.setattr(training, "subprocess", SimpleNamespace(Popen=InThisProcess, STDOUT=subprocess.STDOUT))
     command = words(photo_folder, tmp_path / "out", "in_pair", "--seeds", "5")
     assert main(command) == 0
     table = (tmp_path / "out" / "ablation.md").read_text()
@@ -164,7 +165,7 @@ def test_one_seed_on_bundled_photographs_says_what_its_intervals_leave_out(tmp_p
 
 
 def test_where_every_run_fails_there_is_no_table(tmp_path, photo_folder, capsys, monkeypatch):
-    monkeypatch.setattr(training.subprocess, "Popen", InThisProcess)
+    monkeypatch.setattr(training, "subprocess", SimpleNamespace(Popen=InThisProcess, STDOUT=subprocess.STDOUT))
     assert main([*words(photo_folder, tmp_path / "out", "in_pair"), "data.batch_size=500"]) == 1
     said = capsys.readouterr().out
     assert said.count("data.batch_size = 500 on 1 rank(s) is more than") == 2

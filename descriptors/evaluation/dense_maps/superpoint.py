@@ -8,8 +8,6 @@ import kornia
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import SuperPointConfig, SuperPointForKeypointDetection
-from transformers.models.superpoint.modeling_superpoint import simple_nms
 
 from descriptors.evaluation.dense_maps.network import Found, KeypointNetwork, padded
 from descriptors.evaluation.stored_weights import Tensors, load_into
@@ -48,6 +46,8 @@ class SuperPoint(KeypointNetwork):
 
     def detect(self, rgb: Tensor) -> Found:
         """See `KeypointNetwork`."""
+        from transformers.models.superpoint.modeling_superpoint import simple_nms
+
         config, decoder = self._network.config, self._network.keypoint_decoder
         hidden = decoder.relu(decoder.conv_score_a(self._encoded(rgb)))
         corners = decoder.conv_score_b(hidden).softmax(1)[:, :-1]  # without the "no keypoint here" of each cell
@@ -62,6 +62,8 @@ class SuperPoint(KeypointNetwork):
         return encoded
 
     def _load(self, path: Path, device: str) -> Any:
+        from transformers import SuperPointConfig, SuperPointForKeypointDetection  # here: it takes seconds
+
         return load_into(lambda: SuperPointForKeypointDetection(SuperPointConfig()), path, device, _as_transformers)
 
 
