@@ -12,15 +12,15 @@ from pytorch_lightning import Trainer
 from descriptors.checkpoints import BEST, read_checkpoint
 from descriptors.config import to_plain
 from descriptors.loggers import concluded
-from descriptors.metrics import gain
 from descriptors.module import DescriptorModule
+from descriptors.photo_precisions import TRAINED_PHOTOS, UNTRAINED_PHOTOS, gain
 from descriptors.report import write_report
 from descriptors.report.evaluation import RECORD, evaluation_lines
 from descriptors.report.findings import headline
 from descriptors.run_folder import CHECKPOINTS, WEIGHTS
 from descriptors.saving import Checkpoints
 from descriptors.schema import Experiment
-from descriptors.summary import UNTRAINED_PHOTOS, counts, device_name, figures_of, now, write_summary
+from descriptors.summary import counts, device_name, figures_of, now, write_summary
 from descriptors.weights import save_weights
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _export_best(
     plain = to_plain(experiment)
     card = {"network": plain["network"], "config": plain} | dict(summary) | found
     save_weights(module.network, card, folder / WEIGHTS)
-    return found
+    return found | {TRAINED_PHOTOS: checkpoint["validation_photos"]}
 
 
 def _evaluated(folder: Path, device: str) -> dict[str, Any]:

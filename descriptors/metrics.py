@@ -3,16 +3,14 @@
 from typing import Any
 
 import torch
-from scipy.stats import t as student_t
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from descriptors.batch import Described
+from descriptors.photo_precisions import PhotoPrecisions, by_photo, interval
 
 THRESHOLDS_PX = (1, 3, 5)
-
-PhotoPrecisions = dict[str, tuple[int, float]]  # number of a photo: how many pairs it has, and their mean AP
 
 
 def exact_average_precision(positive: Tensor, candidates: Tensor, allowed: Tensor) -> Tensor:
@@ -102,44 +100,9 @@ class PairMetrics(Metric):
         figures, photos = dim_zero_cat(self.figures).double().cpu(), dim_zero_cat(self.photos).cpu()
         counted = ~figures[:, 0].isnan()
         figures, photos = figures[counted], photos[counted]
-        self.of_photos = _of_photos(figures[:, 0], photos)
+        self.of_photos = by_photo(figures[:, 0], photos)
         mean = figures.mean(0)
         half = interval(figures[:, 0], photos)
         accuracy = {f"accuracy@{t}px": mean[1 + i] for i, t in enumerate(THRESHOLDS_PX)}
         low, high = (mean[0] - half).clamp_min(0), (mean[0] + half).clamp_max(1)
         return {"ap": mean[0], "ap_low": low, "ap_high": high} | accuracy
-
-
-def gain(before: PhotoPrecisions, after: PhotoPrecisions) -> dict[str, float] | None:
-    """How much AP rose on the same pairs, with its 95 % interval: {"ap", "low", "high"}; None where none is known.
-
-    What makes a pair hard makes it hard for both networks, so this tells differences that the intervals of the two APs
-    do not: it is the interval of the pairs' differences, which are alike within a photo as the APs are.
-    """
-    photos = [photo for photo, (pairs, _) in before.items() if pairs == after.get(photo, (0, 0.0))[0]]
-    if len(photos) < max(2, len(before), len(after)):
-        return None
-    pairs = torch.tensor([int(before[photo][0]) for photo in photos])
-    change = torch.tensor([after[photo][1] - before[photo][1] for photo in photos], dtype=torch.float64)
-    values = change.repeat_interleave(pairs)  # pairs of a photo are summed in the interval, so their mean may stand in
-    half = interval(values, torch.arange(len(photos)).repeat_interleave(pairs))
-    mean = float(values.mean())
-    return {"ap": mean, "low": mean - float(half), "high": mean + float(half)}
-
-
-def _of_photos(precision: Tensor, photos: Tensor) -> PhotoPrecisions:
-    numbers, group, pairs = photos.unique(return_inverse=True, return_counts=True)
-    sums = precision.new_zeros(len(numbers)).index_add(0, group, precision)
-    rows = zip(numbers.tolist(), pairs.tolist(), (sums / pairs).tolist(), strict=True)
-    return {str(number): (count, mean) for number, count, mean in rows}
-
-
-def interval(values: Tensor, groups: Tensor) -> Tensor:
-    """Half the 95 % interval of the mean of values (N,) whose groups (N,) are independent; nan with fewer than two."""
-    numbers, group = groups.unique(return_inverse=True)
-    count = len(numbers)
-    if count < 2:
-        return values.new_tensor(torch.nan)
-    sums = values.new_zeros(count).index_add(0, group, values - values.mean())
-    error = (sums.square().sum() * count / (count - 1)).sqrt() / len(values)
-    return error * float(student_t.ppf(0.975, count - 1))

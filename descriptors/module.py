@@ -19,12 +19,13 @@ from descriptors.distributed import (
     rank,
     world_size,
 )
-from descriptors.metrics import PairMetrics, PhotoPrecisions
+from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
 from descriptors.mining.queue import DescriptorQueue
 from descriptors.mining.retry import mine_or_retry
 from descriptors.networks.network import DescriptorNetwork, lay_out
 from descriptors.optimizer import build_optimizer, clip, leaves_out_by_itself, scaler_of
+from descriptors.photo_precisions import PhotoPrecisions
 from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
 from descriptors.similarities import similarities

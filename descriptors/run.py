@@ -16,11 +16,12 @@ from descriptors.finishing import Outcome, finish
 from descriptors.launching import SameStart, ending_together
 from descriptors.loggers import check_loggers, ended, loggers_of
 from descriptors.out_of_memory import out_of_memory_said
+from descriptors.photo_precisions import UNTRAINED_PHOTOS
 from descriptors.resuming import Resume, carry_over, check_same_photos, resumed
 from descriptors.run_folder import CHECKPOINTS, CONFIG, checkpoints_in
 from descriptors.schema import Experiment
 from descriptors.stopping import Interrupted, StopRequest
-from descriptors.summary import UNTRAINED_PHOTOS, figures_of, start_summary
+from descriptors.summary import figures_of, start_summary
 from descriptors.trainer import build_trainer, check_machine, ranks
 
 log = logging.getLogger(__name__)

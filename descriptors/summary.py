@@ -21,7 +21,6 @@ from descriptors.run_folder import SUMMARY
 from descriptors.schema import Experiment
 
 FEW_PHOTOS = 100
-UNTRAINED_PHOTOS = "untrained_photos"  # where a run keeps the untrained network's APs by photo, until it has ended
 FIGURES = {"ap": "ap", "low": "ap_low", "high": "ap_high"}  # name in the summary: name in the metrics
 PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "kornia", "albumentations", "transformers", "wandb")
 

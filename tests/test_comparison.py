@@ -14,12 +14,14 @@ from descriptors.report.record import read_record
 HEADER = "epoch,step,train/loss,validation/ap,validation/ap_low,validation/ap_high,pairs_per_second"
 
 
-def run_folder(folder, ap, content="a", config="", viewpoint=None):
+def run_folder(folder, ap, content="a", config="", viewpoint=None, photos=None):
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(f"name: in_batch\noutput_dir: {folder}\nminer: {{top_k: 20}}\n{config}")
     (folder / "metrics.csv").write_text(f"{HEADER}\n0,0,,0.3,0.2,0.4,\n0,50,0.7,,,,20\n0,100,0.5,{ap},0.5,0.9,22\n")
     summary = {"experiment": "in_batch", "steps": 100, "seed": 3, "dataset": {"train": 23, "content": content}}
     summary |= {"trained": {"ap": ap, "low": ap - 0.05, "high": ap + 0.05}}
+    if photos is not None:
+        summary["trained_photos"] = photos
     if viewpoint is not None:
         row = {"describer": "this run", "set": "viewpoint", "pairs": 8, "mma": {"3": viewpoint}}
         row["intervals"] = {"mma@3": [viewpoint - 0.1, viewpoint + 0.1]}
@@ -45,10 +47,35 @@ def test_results_of_all_runs_stand_in_one_page_that_needs_nothing_else(tmp_path)
     said = text(page)
     assert "one/r 0.712 0.662 to 0.762 two/r 0.834 0.784 to 0.884" in said
     assert "MMA@3 in % viewpoint illumination stereo one/r 45.7 35.7 to 55.7 not measured not measured two/r" in said
-    assert "on the same held-out photos" in said
+    assert "told apart by their differences on the same pairs" in said
     assert "setting one/r two/r seed not set 7" in said
     assert page.count("<img") == 1
     assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+THREE = {"4": [2, 0.5], "9": [2, 0.7], "11": [1, 0.6]}
+DIFFERENCES = {
+    "higher on all": ({"4": [2, 0.61], "9": [2, 0.79], "11": [1, 0.7]}, "", r"\+0\.100 \[\+0\.\d+, \+0\.\d+\]: better"),
+    "lower on all": ({"4": [2, 0.39], "9": [2, 0.61], "11": [1, 0.5]}, "", r"-0\.100 \[-0\.\d+, -0\.\d+\]: worse"),
+    "now higher, now lower": (
+        {"4": [2, 0.7], "9": [2, 0.5], "11": [1, 0.7]},
+        "",
+        r"\+0\.020 \[-0\.\d+, \+0\.\d+\]: no difference",
+    ),
+    "more pairs of a photo": ({"4": [3, 0.6], "9": [2, 0.8], "11": [1, 0.7]}, "", "no APs of the same pairs"),
+    "of no form": ({"4": [2, "high"], "9": [2, 0.8], "11": [1, 0.7]}, "", "no APs of the same pairs"),
+    "not recorded": (None, "", "no APs of the same pairs"),
+    "other pairs": (THREE, "validation: {pairs: 7}\n", r"other validation pairs, by validation\.pairs"),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERENCES)
+def test_runs_are_told_apart_by_their_differences_on_the_same_pairs(case, tmp_path):
+    photos, config, expected = DIFFERENCES[case]
+    first = run_folder(tmp_path / "first", 0.6, photos=THREE)
+    other = run_folder(tmp_path / "other", 0.7, photos=photos, config=config)
+    said = text(compared(tmp_path, first, other))
+    assert re.search(f"run difference to first on the same pairs other .*{expected}", said)
 
 
 def test_runs_on_different_photos_are_called_incomparable(tmp_path):

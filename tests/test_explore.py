@@ -155,6 +155,13 @@ def test_the_table_shows_the_settings_that_differ_and_the_intervals(runs_folder)
     for run, line in zip(runs, lines, strict=True):
         trained = run.record.summary["trained"]
         assert "{ap:.3f} [{low:.3f}, {high:.3f}]".format(**trained) in line
+    place = head.strip("| ").split(" | ").index("to the first, same pairs")
+    assert lines[0].strip("| ").split(" | ")[place] == "-"
+    assert lines[1].strip("| ").split(" | ")[place].startswith(f"{_gain(*runs):+.3f} [")
+
+
+def _gain(first, second):
+    return second.record.summary["trained"]["ap"] - first.record.summary["trained"]["ap"]
 
 
 def test_curves_have_a_line_a_run_and_a_band(runs_folder):

@@ -7,12 +7,10 @@ from scipy.stats import t as student_t
 from descriptors.batch import Described
 from descriptors.metrics import (
     PairMetrics,
-    _of_photos,
     exact_average_precision,
-    gain,
-    interval,
     match_errors_px,
 )
+from descriptors.photo_precisions import by_photo, gain, interval
 from tests import oracles
 from tests.mining.scenes import FIELDS, scene
 
@@ -82,13 +80,13 @@ def test_the_gain_is_that_of_the_pairs_own_differences_with_photos_as_independen
     photo = torch.arange(10).repeat_interleave(torch.arange(10) % 4 + 1)
     before = torch.rand(len(photo), generator=generator, dtype=torch.float64)
     change = 0.05 + 0.01 * torch.randn(10, generator=generator, dtype=torch.float64)[photo]
-    found = gain(*(_of_photos(values, photo) for values in (before, before + change)))
+    found = gain(*(by_photo(values, photo) for values in (before, before + change)))
     half = float(interval(change, photo))
     assert found["ap"] == pytest.approx(float(change.mean()))
     assert (found["low"], found["high"]) == pytest.approx((found["ap"] - half, found["ap"] + half))
     assert half < 0.02 < float(interval(before, photo))
     order = torch.randperm(len(photo), generator=generator)  # as ranks hand pairs in
-    assert gain(_of_photos(before, photo), _of_photos((before + change)[order], photo[order])) == pytest.approx(found)
+    assert gain(by_photo(before, photo), by_photo((before + change)[order], photo[order])) == pytest.approx(found)
 
 
 @pytest.mark.parametrize(

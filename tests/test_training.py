@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,9 @@ def test_every_experiment_trains_two_steps_and_leaves_a_whole_run_folder(name, t
         assert (run / file).stat().st_size > 0, file
     state, card = read_weights(run / "weights.safetensors")
     assert card["network"]["dim"] == 16
+    pairs, precisions = zip(*summary["trained_photos"].values(), strict=True)
+    assert np.average(precisions, weights=pairs) == pytest.approx(summary["trained"]["ap"])
+    assert "trained_photos" not in card
     assert all(value.isfinite().all() for value in state.values())
     assert config.load(str(run / "config.yaml")).name == name
 
@@ -150,7 +154,7 @@ def test_stopped_and_resumed_equals_never_stopped_bit_for_bit(
     assert resumed.keys() == whole.keys()
     first, second = (json.loads((tmp_path / run / "summary.json").read_text()) for run in ("whole", "resumed"))
     assert first["best_step"] == second["best_step"]
-    for key in ("untrained", "trained", "counts"):
+    for key in ("untrained", "trained", "trained_photos", "counts"):
         assert second[key] == first[key], key
     exported = [read_weights(tmp_path / run / "weights.safetensors")[0] for run in ("whole", "resumed")]
     assert all(torch.equal(exported[0][key], exported[1][key]) for key in exported[0])

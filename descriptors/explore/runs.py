@@ -19,6 +19,7 @@ from descriptors.figures import Panel
 from descriptors.figures.history import compared_figure
 from descriptors.report.comparison import differences
 from descriptors.report.findings import mapping, number
+from descriptors.report.paired import difference
 from descriptors.report.record import Record, read_record
 from descriptors.run_folder import SUMMARY, WEIGHTS
 
@@ -101,19 +102,31 @@ def mma_figure(rows: Sequence[Row]) -> Figure:
 
 
 def table(runs: Sequence[Run], rows: Sequence[Row] = ()) -> str:
-    """Markdown: a line a run with the settings that differ, its validation AP, and MMA@3 of `rows` in per cent."""
+    """Markdown: a line a run with the settings that differ, its validation AP, and MMA@3 of `rows` in per cent.
+
+    What tells runs apart is how far a run's AP lies above the first one's on the same pairs, with its interval.
+    """
     differing = differences([run.record.settings for run in runs])
     measured = {(row.describer, row.set): row for row in rows}
     sets = list(dict.fromkeys(row.set for row in rows if row.set != ALL))
-    head = ["run", *differing, "steps", "validation AP [95 %]", *(f"MMA@3 {name} [95 %]" for name in sets)]
+    head = [
+        "run",
+        *differing,
+        "steps",
+        "validation AP [95 %]",
+        "to the first, same pairs",
+        *(f"MMA@3 {name} [95 %]" for name in sets),
+    ]
     lines = [head, ["---"] * len(head)]
     for place, run in enumerate(runs):
         summary, values = run.record.summary, (row[place] for row in differing.values())
         said = [run.name, *values, str(summary.get("steps", NOTHING))]
-        lines.append([*said, _ap(summary), *(_mma(measured.get((run.name, name))) for name in sets)])
+        lines.append(
+            [*said, _ap(summary), _to_first(runs, run), *(_mma(measured.get((run.name, name))) for name in sets)]
+        )
     names = {run.name for run in runs}
     for name in dict.fromkeys(row.describer for row in rows if row.describer not in names):
-        blank = [NOTHING] * (len(differing) + 2)
+        blank = [NOTHING] * (len(differing) + 3)
         lines.append([name, *blank, *(_mma(measured.get((name, one))) for one in sets)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -122,6 +135,10 @@ def _ap(summary: Mapping[str, Any]) -> str:
     trained = mapping(summary.get("trained"))
     ap, low, high = (number(trained.get(name)) for name in ("ap", "low", "high"))
     return NOTHING if math.isnan(ap) else f"{ap:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _to_first(runs: Sequence[Run], run: Run) -> str:
+    return NOTHING if run is runs[0] else difference(runs[0].record, run.record).verdict
 
 
 def _mma(row: Row | None) -> str:

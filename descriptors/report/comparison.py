@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from descriptors.config import HARMLESS
 from descriptors.figures.canvas import save
 from descriptors.figures.history import compared_figure
 from descriptors.report.evaluation import MAIN_PX, SETS, Result, evaluation_of
 from descriptors.report.findings import headline, mapping
-from descriptors.report.names import names_of
+from descriptors.report.names import Run, names_of
 from descriptors.report.page import environment, picture_of
+from descriptors.report.paired import Difference, difference
 from descriptors.report.record import Record, read_record
-from descriptors.resuming import HARMLESS
 
 UNSAID = ("data.root", *HARMLESS)  # the data are told apart by their contents
 CAPTION = "The runs on the same axes; bands are 95% intervals over the held-out photos."
@@ -25,6 +26,7 @@ class Compared:
 
     name: str
     trained: dict[str, float] | None  # validation AP with its interval
+    difference: Difference | None  # of that AP to the first run's; None of the first
     facts: Mapping[str, Any]  # in words
     bundled: Mapping[str, Result]  # by set; a set that was not measured is missing
 
@@ -46,7 +48,7 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
         environment()
         .get_template("comparison.html.jinja")
         .render(
-            runs=[_compared(name, *run) for name, run in found.items()],
+            runs=[_compared(name, *run, first=read[0]) for name, run in found.items()],
             sets=SETS,
             main_px=MAIN_PX,
             differences=differences([record.settings for record in records.values()], UNSAID),
@@ -66,7 +68,7 @@ def differences(settings: Sequence[Mapping[str, Any]], unsaid: Sequence[str] = H
     return {key: row for key, row in rows.items() if len(set(row)) > 1 and key not in unsaid}
 
 
-def _compared(name: str, folder: Path, record: Record) -> Compared:
+def _compared(name: str, folder: Path, record: Record, first: Run) -> Compared:
     summary = record.summary
     facts = {
         "experiment": record.experiment,
@@ -74,11 +76,13 @@ def _compared(name: str, folder: Path, record: Record) -> Compared:
         "steps": summary.get("steps"),
         "best step": summary.get("best_step"),
         "seed": str(record.settings["seed"]) if "seed" in record.settings else None,
+        "photos": mapping(summary.get("dataset")).get("source"),
         "training photos": mapping(summary.get("dataset")).get("train"),
         "parameters": summary.get("parameters"),
         "pairs a second (median)": record.history.median("pairs_per_second"),
     }
-    return Compared(name, headline(summary)["trained"], facts, _bundled(summary))
+    apart = None if folder is first[0] else difference(first[1], record)
+    return Compared(name, headline(summary)["trained"], apart, facts, _bundled(summary))
 
 
 def _bundled(summary: Mapping[str, Any]) -> dict[str, Result]:
