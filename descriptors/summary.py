@@ -5,7 +5,7 @@ import math
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,15 @@ def start_summary(experiment: Experiment, data: PairDataModule, module: Descript
         "parameters": sum(parameter.numel() for parameter in module.network.parameters()),
         "dataset": _dataset(experiment, data),
         "notes": _notes(experiment, data, module),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # wandb, where logger=none
+        return "not installed"
 
 
 def _dataset(experiment: Experiment, data: PairDataModule) -> dict[str, Any]:

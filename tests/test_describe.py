@@ -52,6 +52,16 @@ def test_wrong_inputs_are_named(weights):
         model.describe(np.zeros((64, 64, 3), np.uint8), [[1, np.nan]])
 
 
+@pytest.mark.parametrize("place", [(-1.6, 5), (5, -1.6), (90.6, 5), (5, 70.6), (5, 89)])
+def test_places_outside_the_image_are_refused_with_one_of_them(weights, place):
+    """The last is a place that (row, column) makes of one that lies inside."""
+    model, image = descriptors.load(weights[0]), np.zeros((70, 90, 3), np.uint8)
+    model.describe(image, [[-1.5, -1.5], [90.5, 70.5]])  # moved by half a pixel, or by refinement
+    with pytest.raises(ValueError, match=r"1 of 2 keypoints lie outside the image of 90 x 70 px, e\.g\. \(") as refused:
+        model.describe(image, [[5, 5], place])
+    assert f"({place[0]:g}, {place[1]:g})" in str(refused.value)
+
+
 def test_weights_carry_their_card_and_damage_is_refused(weights, tmp_path):
     path, network = weights
     tensors, card = read_weights(path)

@@ -37,5 +37,5 @@ class AllNegativesMiner(Miner):
                 "lower data.batch_size or pairs.keypoints.count, or choose miner.name=in_batch."
             )
         index = torch.arange(candidates, device=query.descriptor.device).expand(anchors, -1)
-        valid = self.admissible(query, pool) & query.valid[:, None] & pool.valid[None]
+        valid = self._allowed(query, pool) & query.valid[:, None] & pool.valid[None]
         return Negatives(index.masked_fill(~valid, 0), valid)
