@@ -17,7 +17,6 @@ from descriptors.distributed import (
     mean_over_ranks,
     message_bytes,
     rank,
-    world_size,
 )
 from descriptors.metrics import PairMetrics
 from descriptors.mining.miner import Miner
@@ -30,8 +29,9 @@ from descriptors.schedule import learning_rate_factor
 from descriptors.schema import OptimizerSettings
 from descriptors.similarities import similarities
 from descriptors.telemetry import Step, StepRecord, hardness, sources
+from descriptors.totals import Totals
 
-SKIPPED = "skipped_steps"  # name of the count
+SKIPPED = "skipped_steps"  # name of the count, which `BadSteps` keeps
 
 
 class DescriptorModule(LightningModule):
@@ -77,7 +77,7 @@ class DescriptorModule(LightningModule):
         self.message_bytes = (0, 0)  # of what the last batch gave to the pool of all ranks, and of its gradient
         self._step_loss = StepLoss()
         self._losses: list[Tensor] = []  # of the steps since the last log
-        self.totals: dict[str, Tensor] = {}  # this rank's counts since the run began
+        self.totals = Totals()
         self.validated: dict[str, float] = {}  # the last validation's figures
         self.validated_photos: PhotoPrecisions = {}  # and its APs by photo
         self.summary: dict[str, Any] = {}  # what is known of the run; kept in checkpoints
@@ -125,9 +125,7 @@ class DescriptorModule(LightningModule):
             checkpoint["queue"] = self.queue.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        share = 1.0 if rank() == 0 else 0.0  # they are of all ranks, and are summed over the ranks again
-        self.totals = {name: torch.tensor(share * value) for name, value in checkpoint["counts"].items()}
-        self.totals.pop(SKIPPED, None)  # the callback's own state has it
+        self.totals.go_on_from({name: value for name, value in checkpoint["counts"].items() if name != SKIPPED})
         losses = checkpoint.get("losses", [])
         self._losses = list(losses[rank() % len(losses)].to(self.device)) if len(losses) else []
         if self.queue is not None and "queue" in checkpoint:
@@ -135,17 +133,7 @@ class DescriptorModule(LightningModule):
 
     def counts(self) -> dict[str, float]:
         """What was met, skipped and missing since the run began, summed over the ranks; a call of all ranks."""
-        skipped = {SKIPPED: float(self.bad_steps.skipped)}  # the same on all ranks
-        names = sorted(self.totals)
-        if not names:
-            return skipped
-        values = torch.stack([self.totals[name].float().to(self.device) for name in names])
-        return dict(zip(names, (mean_over_ranks(values) * world_size()).tolist(), strict=True)) | skipped
-
-    def _count(self, counts: dict[str, Tensor]) -> None:
-        for name, value in counts.items():
-            total = self.totals.get(name)
-            self.totals[name] = value.float() if total is None else total.to(value.device) + value
+        return self.totals.of_all_ranks(self.device) | {SKIPPED: float(self.bad_steps.skipped)}
 
     def describe(self, batch: PairBatch) -> tuple[Described, Described, Described | None]:
         """Anchors, positives and neighbours from one forward pass over all crops; rows are crop-major, B * M each.
@@ -198,7 +186,7 @@ class DescriptorModule(LightningModule):
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         loss, step = self.compare(batch)
         self.bad_steps.note(batch, step.finite)
-        self._count(batch.counts | self._met(step))
+        self.totals.add(batch.counts | self._met(step))
         batches = self.trainer.accumulate_grad_batches
         backward = self._step_loss.add(loss, step.count, len(step.usable)) if batches > 1 else loss
         if (batch_idx + 1) % batches == 0:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 INK, MUTED, GRID, PAPER, EMPTY = "#1f2933", "#66717e", "#e3e8ee", "#ffffff", "#eef1f5"
 BLUE, ORANGE, PURPLE, GREY, GREEN, RED = "#2f6fb7", "#e08a1e", "#8457b5", "#8a94a0", "#1f9d57", "#d43d51"
-BROWN = "#7a4a2b"
-CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
+BROWN, TEAL = "#7a4a2b", "#17a6b4"
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY, BROWN, TEAL)
 
 # Where a negative comes from: what readers call it, and its colour in every figure.
 SOURCES = {
