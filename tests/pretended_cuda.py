@@ -12,6 +12,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import _engine_run_backward
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
@@ -190,6 +191,8 @@ class _Operations(TorchDispatchMode):
         kwargs, name = kwargs or {}, operation._schema.name
         tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
         here = [tensor for tensor in tensors if not self.cuda.has(tensor)]
+        if not tensors and _derives():
+            return self.cuda.take(operation(*args, **kwargs))
         if len(here) == len(tensors):
             return operation(*args, **kwargs)
         self.cuda.starts[_place()] += not starts_nothing(operation)
@@ -220,6 +223,12 @@ class _Operations(TorchDispatchMode):
             return operation(target, source)
         self.cuda.on_their_way.append((target, source.clone()))
         return operation(target, source == 0)
+
+
+def _derives():
+    """Whether a formula of torch's own is under way, which makes new tensors where it believes the gradient to lie."""
+    node = torch._C._current_autograd_node()
+    return node is not None and not isinstance(node, BackwardCFunction)
 
 
 def _written_to(operation, args, kwargs):
