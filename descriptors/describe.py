@@ -10,6 +10,7 @@ from torch import Tensor
 
 from descriptors import bfloat16
 from descriptors.networks.network import DescriptorNetwork
+from descriptors.places import check_inside
 from descriptors.weights import load_network, weights_file
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 MAX_SIDE_PX = 1600
 PRECISIONS = ("32", "bf16")
-OUTSIDE_PX = 1.0  # of the border that a keypoint may lie beyond: places are refined, and frames differ by half a pixel
 
 
 class Describer:
@@ -73,10 +73,10 @@ class Describer:
 
         Raises:
             ValueError: when the image or the keypoints have another shape or type, or keypoints are not finite or
-                lie outside the image by more than `OUTSIDE_PX`.
+                lie outside the image by more than `places.OUTSIDE_PX`.
         """
         pixels, points = _pixels(image).to(self.device), _points(keypoints)
-        _check_inside(points, pixels.shape[2], pixels.shape[1])
+        check_inside(points, pixels.shape[2], pixels.shape[1])
         xy = torch.from_numpy(points).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             described = self.network.describe(pixels[None], xy[None])[0]
@@ -99,7 +99,8 @@ class Describer:
                 sizes are px of the photo in any case.
 
         Raises:
-            ValueError: the file cannot be decoded, the array is no image, or a value is impossible.
+            ValueError: the file cannot be decoded, the array is no image, a value is impossible, or the detector found
+                keypoints outside the image.
         """
         from descriptors.evaluation.detectors import detector_of  # here: not everyone who describes detects
         from descriptors.photo_features import features_of
@@ -184,14 +185,3 @@ def _points(keypoints: ArrayLike) -> NDArray[np.float32]:
     if not np.isfinite(points).all():
         raise ValueError("keypoints hold nan or infinity; leave those rows out.")
     return points
-
-
-def _check_inside(points: NDArray[np.float32], width: int, height: int) -> None:
-    border = 0.5 + OUTSIDE_PX  # from the outermost pixels' centres
-    inside = ((points >= -border) & (points <= np.array([width, height]) - 1 + border)).all(1)
-    if not inside.all():
-        x, y = points[~inside][0]
-        raise ValueError(
-            f"{np.count_nonzero(~inside)} of {len(points)} keypoints lie outside the image of {width} x {height} px, "
-            f"e.g. ({x:g}, {y:g}): give x before y, in px of this very image, and leave others out."
-        )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from descriptors.data.decoding import Pixels, decode
 from descriptors.evaluation.detectors import Detector, Keypoints
+from descriptors.evaluation.features import detected
 from descriptors.evaluation.matching import matched_rows
 from descriptors.evaluation.sizes import before_resizing, shrink
 
@@ -49,10 +50,11 @@ def features_of(photo: Photo, detector: Detector, describe: Describe, count: int
     """Finds the best `count` keypoints (0: all) and describes them, in a copy of at most `max_side` px (0: any).
 
     Raises:
-        ValueError: a file cannot be decoded, an array is no image, or it is smaller than the network can see.
+        ValueError: a file cannot be decoded, an array is no image, or it is smaller than the network can see, or the
+            detector failed on it.
     """
     image, scaling = shrink(pixels_of(photo), max_side)
-    found = detector.detect(image, count)
+    found = detected(image, detector, count)
     return _in_the_photo(found, scaling, describe(image, found.xy))
 
 

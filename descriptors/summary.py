@@ -22,7 +22,10 @@ from descriptors.schema import Experiment
 
 FEW_PHOTOS = 100
 FIGURES = {"ap": "ap", "low": "ap_low", "high": "ap_high"}  # name in the summary: name in the metrics
-PACKAGES = ("torch", "pytorch-lightning", "torchmetrics", "kornia", "albumentations", "transformers", "wandb")
+PACKAGES = (
+    *("torch", "pytorch-lightning", "torchmetrics", "kornia", "albumentations", "transformers", "wandb"),
+    *("numpy", "opencv-python-headless", "pillow"),
+)
 
 
 def start_summary(experiment: Experiment, data: PairDataModule, module: DescriptorModule) -> dict[str, Any]:

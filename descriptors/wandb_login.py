@@ -2,6 +2,7 @@
 
 import netrc
 import os
+from importlib.util import find_spec
 from typing import Literal, cast, get_args
 
 Mode = Literal["online", "offline", "disabled", "shared"]
@@ -14,8 +15,13 @@ def mode_of(asked: str | None = None) -> Mode:
     """The mode asked for; else what `WANDB_MODE` says; else online for those who are logged in, offline for others.
 
     Raises:
-        ValueError: online was asked for without an API key, or `WANDB_MODE` is no mode.
+        ValueError: the package is not installed, online was asked for without an API key, or `WANDB_MODE` is no mode.
     """
+    if find_spec("wandb") is None:
+        raise ValueError(
+            "Weights & Biases needs the package wandb, which is not installed; `pip install wandb`, or do without it "
+            "(logger=none)."
+        )
     if asked == "online" and not is_logged_in():
         raise ValueError("Weights & Biases cannot be online without an API key; run `wandb login`, or use offline.")
     mode = asked or os.environ.get("WANDB_MODE") or ("online" if is_logged_in() else "offline")

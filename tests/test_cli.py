@@ -82,7 +82,7 @@ QUICK = [
     ["match", "nowhere.jpg", "nowhere.jpg", "--describer", "gd_mining"],
     ["extract", "nowhere", "--describer", "gd_mining"],
     ["evaluate", "gd_mining", "--data", "nowhere"],
-    ["export", "gd_mining", "--format", "hloc", "--output", "nowhere/gd_mining.txt"],
+    ["export", "gd_mining", "--format", "hloc", "--output", "/dev/null/gd_mining.py"],
     ["compare", "nowhere", "nowhere else"],
 ]
 

@@ -155,7 +155,7 @@ def test_the_table_shows_the_settings_that_differ_and_the_intervals(runs_folder)
     for run, line in zip(runs, lines, strict=True):
         trained = run.record.summary["trained"]
         assert "{ap:.3f} [{low:.3f}, {high:.3f}]".format(**trained) in line
-    place = head.strip("| ").split(" | ").index("to the first, same pairs")
+    place = head.strip("| ").split(" | ").index("minus the first's, same pairs")
     assert lines[0].strip("| ").split(" | ")[place] == "-"
     assert lines[1].strip("| ").split(" | ")[place].startswith(f"{_gain(*runs):+.3f} [")
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from descriptors.evaluation.describers import Describer, Descriptors
 from descriptors.evaluation.detectors import Detector, Image, Keypoints
 from descriptors.evaluation.sizes import UnmeasurableError
+from descriptors.places import check_inside
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +104,12 @@ def detected(image: Image, detector: Detector, count: int) -> Keypoints:
     """The detector's best `count` keypoints (0: all).
 
     Raises:
-        UnmeasurableError: it failed on this image.
+        UnmeasurableError: it failed on this image, or found what lies outside.
     """
     with _blamed(f"detector {detector.name}"):
-        return detector.detect(image, count)
+        found = detector.detect(image, count)
+        check_inside(found.xy, image.shape[1], image.shape[0])
+        return found
 
 
 def described(image: Image, keypoints: Keypoints, describer: Describer) -> Features:

@@ -114,7 +114,7 @@ def table(runs: Sequence[Run], rows: Sequence[Row] = ()) -> str:
         *differing,
         "steps",
         "validation AP [95 %]",
-        "to the first, same pairs",
+        "minus the first's, same pairs",
         *(f"MMA@3 {name} [95 %]" for name in sets),
     ]
     lines = [head, ["---"] * len(head)]
@@ -138,7 +138,7 @@ def _ap(summary: Mapping[str, Any]) -> str:
 
 
 def _to_first(runs: Sequence[Run], run: Run) -> str:
-    return NOTHING if run is runs[0] else difference(runs[0].record, run.record).verdict
+    return NOTHING if run is runs[0] else difference(runs[0].record, run.record).says
 
 
 def _mma(row: Row | None) -> str:

@@ -42,18 +42,19 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     read = [(folder, read_record(folder)) for folder in folders]
     found = dict(zip(names_of(read), read, strict=True))
     records = {name: record for name, (_, record) in found.items()}
+    runs = [_compared(name, *run, first=read[0]) for name, run in found.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     curves = save(compared_figure({name: one.history for name, one in records.items()}), path.with_suffix(".png"))
     page = (
         environment()
         .get_template("comparison.html.jinja")
         .render(
-            runs=[_compared(name, *run, first=read[0]) for name, run in found.items()],
+            runs=runs,
+            known=sum(run.difference is not None and not math.isnan(run.difference.ap) for run in runs),
             sets=SETS,
             main_px=MAIN_PX,
-            differences=differences([record.settings for record in records.values()], UNSAID),
-            defects=[f"{name}: {defect}" for name, record in records.items() for defect in record.defects],
-            photos=_photos(list(records.values())),
+            differences=differences([{**one.settings, **_software(one)} for one in records.values()], UNSAID),
+            notes=[*_notes(records), *(f"{name}: {said}" for name, one in records.items() for said in one.defects)],
             curves=picture_of(curves, CAPTION),
         )
     )
@@ -91,9 +92,14 @@ def _bundled(summary: Mapping[str, Any]) -> dict[str, Result]:
     return {name: result for name, result in first.items() if not math.isnan(result.mma[MAIN_PX])}
 
 
-def _photos(records: Sequence[Record]) -> str:
-    """Whether all runs had the `same` photos, or `different` ones, or it is `unknown` of one."""
-    contents = {mapping(record.summary.get("dataset")).get("content") for record in records}
-    if None in contents:
-        return "unknown"
-    return "same" if len(contents) == 1 else "different"
+def _software(record: Record) -> dict[str, Any]:
+    return {f"version of {name}": value for name, value in mapping(record.summary.get("versions")).items()}
+
+
+def _notes(records: Mapping[str, Record]) -> list[str]:
+    """What the runs say of themselves: once where all say so, else with the names of those that do."""
+    saying: dict[str, list[str]] = {}
+    for name, record in records.items():
+        for note in record.summary.get("notes") or []:
+            saying.setdefault(str(note), []).append(name)
+    return [note if len(names) == len(records) else f"{', '.join(names)}: {note}" for note, names in saying.items()]

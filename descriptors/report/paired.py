@@ -1,4 +1,4 @@
-"""Whether one run is better than another: the difference on the very pairs that both were validated on."""
+"""How far a run's validation AP lies above another's, on the very pairs that both were validated on."""
 
 import math
 from collections.abc import Mapping
@@ -21,37 +21,34 @@ MAKING = (  # the settings that validation pairs and gallery are made by, beside
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a run's validation AP lies above another's."""
+    """Of two trainings, not of two settings: another seed would move either."""
 
     ap: float  # nan where it is not known
-    verdict: str  # what may be said of it
-    tone: str  # better, worse or open
+    says: str  # with its 95 % interval over held-out photos, or why there is none
 
 
 def difference(first: Record, other: Record) -> Difference:
-    """That of `other` to `first`, with its 95 % interval over held-out photos, or why there is none."""
+    """How far `other` lies above `first`."""
     if why := _incomparable(first, other):
-        return Difference(math.nan, why, "open")
+        return Difference(math.nan, why)
     found = gain(_photos(first.summary), _photos(other.summary))
     if found is None or math.isnan(found["low"]):
-        return Difference(math.nan, "not known: no APs of the same pairs were recorded", "open")
-    change = f"{found['ap']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
-    if found["low"] > 0:
-        return Difference(found["ap"], f"{change}: better", "better")
-    if found["high"] < 0:
-        return Difference(found["ap"], f"{change}: worse", "worse")
-    return Difference(found["ap"], f"{change}: no difference shown", "open")
+        return Difference(math.nan, "not known: the APs by photo were not recorded of both")
+    verdict = "higher" if found["low"] > 0 else "lower" if found["high"] < 0 else "no difference shown"
+    return Difference(found["ap"], f"{found['ap']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]: {verdict}")
 
 
 def _incomparable(first: Record, other: Record) -> str:
-    """Why two runs were validated on other pairs; empty if they were not."""
+    """Why two runs were not, or may not have been, validated on the same pairs; empty if they were."""
+    if any(key not in one.settings for one in (first, other) for key in MAKING):
+        return "not known: their settings were not recorded"
+    unlike = [key for key in MAKING if first.settings[key] != other.settings[key]]
+    if unlike:
+        return f"not comparable: other validation pairs, by {', '.join(unlike)}"
     contents = [mapping(one.summary.get("dataset")).get("content") for one in (first, other)]
     if None in contents:
         return "not known: their photos were not recorded"
-    if contents[0] != contents[1]:
-        return "not comparable: other photos"
-    unlike = [key for key in MAKING if first.settings.get(key) != other.settings.get(key)]
-    return f"not comparable: other validation pairs, by {', '.join(unlike)}" if unlike else ""
+    return "" if contents[0] == contents[1] else "not comparable: other photos, or in another order"
 
 
 def _photos(summary: Mapping[str, Any]) -> PhotoPrecisions:

@@ -1,5 +1,6 @@
 import logging
 import multiprocessing
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -200,6 +201,16 @@ def test_what_a_describer_does_wrong_is_said_in_a_sentence_and_not_stored(tmp_pa
 def test_a_detector_that_fails_is_named(tmp_path):
     store = FeatureStore(tmp_path, Detector("odd", "x", lambda image, count: [][count]), 50, 160)
     with pytest.raises(UnmeasurableError, match="detector odd: IndexError"):
+        store.features(PHOTO, Counting())
+
+
+def test_a_detector_that_looks_elsewhere_is_named(tmp_path):
+    def shifted(image, count):
+        found = sift_keypoints(image, count)
+        return replace(found, xy=found.xy + np.float32([image.shape[1], 0]))
+
+    store = FeatureStore(tmp_path, Detector("shifted", "x", shifted), 50, 160)
+    with pytest.raises(UnmeasurableError, match=r"detector shifted: \d+ of \d+ keypoints lie outside the image of"):
         store.features(PHOTO, Counting())
 
 

@@ -2,10 +2,14 @@
 
 import json
 import logging
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 
 import pytest
+import torch
 import wandb
 
+from descriptors import wandb_login
 from descriptors.cli import main
 from descriptors.loggers import choice
 from descriptors.loggers.wandb_run import WandbRun
@@ -14,6 +18,12 @@ from tests.test_training import SMALL
 from tests.wandb_files import parts
 
 WORDS = [*SMALL, "trainer.max_steps=2", "validation.every_steps=1", "logger=wandb"]
+
+
+PACKAGES = {
+    "tensorboard": (choice, "error: logger = 'tensorboard' needs the package tensorboard"),
+    "wandb": (wandb_login, "error: Weights & Biases needs the package wandb, which is not installed"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -100,13 +110,28 @@ def test_a_training_that_fails_is_a_failed_run(tmp_path, photo_folder, monkeypat
     assert found.exit_code == 1
 
 
-def test_a_missing_package_is_said_before_anything_is_built(tmp_path, photo_folder, monkeypatch, capsys):
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
-    words = [*WORDS, f"data.root={photo_folder}", f"output_dir={tmp_path / 'run'}", "logger=tensorboard"]
+@pytest.mark.parametrize("logger", PACKAGES)
+def test_a_missing_package_is_said_before_anything_is_built(logger, tmp_path, photo_folder, monkeypatch, capsys):
+    asking, sentence = PACKAGES[logger]
+    monkeypatch.setattr(asking, "find_spec", lambda name: None)
+    words = [*WORDS, f"data.root={photo_folder}", f"output_dir={tmp_path / 'run'}", f"logger={logger}"]
     assert main(["train", "in_batch", *words]) == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: logger = 'tensorboard' needs the package tensorboard")
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith(sentence)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_logs_nowhere_needs_no_package_to_log_with(tmp_path, photo_folder, monkeypatch):
+    def version(name):
+        if name == "wandb":
+            raise PackageNotFoundError(name)
+        return metadata.version(name)
+
+    monkeypatch.setattr(wandb_login, "find_spec", lambda name: None)
+    monkeypatch.setattr("descriptors.summary.version", version)
+    counts_of(tmp_path / "run", photo_folder, "logger=none")
+    versions = json.loads((tmp_path / "run" / "summary.json").read_text())["versions"]
+    assert versions["wandb"] == "not installed"
+    assert versions["torch"] == torch.__version__
 
 
 def test_a_failure_of_the_user_is_no_failure_of_a_dashboard(tmp_path):
