@@ -27,10 +27,8 @@ from descriptors.module import DescriptorModule
 from descriptors.networks.choice import build_network
 from descriptors.pairs.generator import PairGenerator
 from descriptors.pairs.keypoints import StoredKeypoints
-from descriptors.pairs.stylization import WITH_PHOTOS, ColourTransport
+from descriptors.pairs.stylization import STYLE_PHOTOS, STYLE_SIDE, WITH_PHOTOS, ColourTransport
 from descriptors.schema import Experiment, LossSettings, MinerSettings, PairSettings, StylizationSettings
-
-STYLE_PHOTOS, STYLE_SIDE = 256, 96  # at most so many style photos, of that many px: only their statistics count
 
 LOSSES: Table = {
     "average_precision": lambda s: AveragePrecisionLoss(s.bins),

@@ -84,6 +84,7 @@ QUICK = [
     ["evaluate", "gd_mining", "--data", "nowhere"],
     ["export", "gd_mining", "--format", "hloc", "--output", "/dev/null/gd_mining.py"],
     ["compare", "nowhere", "nowhere else"],
+    ["stylize", "nowhere", "--output", "nowhere else"],
 ]
 
 

@@ -18,6 +18,7 @@ from descriptors.schema import StylizationSettings
 from descriptors.sending import sent
 
 WITH_PHOTOS = ("photos", "folder", "mixed")  # the choices of `styles` that need style photos
+STYLE_PHOTOS, STYLE_SIDE = 256, 96  # at most so many style photos, of that many px: only their statistics count
 CELLS = 4  # windows along each side with mode=local
 FIELD_CELLS, FIELD_STOPS = 3, 0.8  # the light's intensity
 

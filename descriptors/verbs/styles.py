@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from descriptors.build import STYLE_PHOTOS, STYLE_SIDE
 from descriptors.checks import nearest
 from descriptors.data.decoding import Pixels, UndecodableError, decode
 from descriptors.data.thumbnails import thumbnail
 from descriptors.pairs.illumination import PRESETS as LIGHTS
 from descriptors.pairs.restyling import PHOTO, PRESET
-from descriptors.pairs.stylization import ColourTransport
+from descriptors.pairs.stylization import STYLE_PHOTOS, STYLE_SIDE, ColourTransport
 from descriptors.randomness import Draws, key_of
 from descriptors.schema import StylizationSettings
 
