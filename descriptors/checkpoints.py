@@ -75,7 +75,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: when the file is missing, cut short, or no checkpoint of this project.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint; give resume=<file>.ckpt or resume=auto.")
+        raise CheckpointError(
+            f"{path}: there is no such checkpoint; give resume=<run folder>, resume=<file>.ckpt or resume=auto."
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the unpickler raise anything, IndexError for one

@@ -126,9 +126,9 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
-    arguments = _parser(called=words[0] if words else "").parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        arguments = _parser(called=words[0] if words else "").parse_args(_known(words))
         return int(arguments.run(arguments))
     except ValueError as error:
         if os.environ.get("DESCRIPTORS_TRACEBACK"):
@@ -143,6 +143,15 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
         return 130
+
+
+def _known(words: Sequence[str]) -> Sequence[str]:
+    """The words, if they begin with a verb or an option."""
+    if words and words[0] not in VERBS and not words[0].startswith("-"):
+        from descriptors.checks import nearest  # here: it takes more time than all of --help
+
+        raise ValueError(f"there is no verb '{words[0]}'{nearest(words[0], list(VERBS))}")
+    return words
 
 
 def _parser(called: str) -> argparse.ArgumentParser:

@@ -156,6 +156,11 @@ def load(
 
 
 def _pixels(image: NDArray[np.uint8] | Tensor) -> Tensor:
+    if not isinstance(image, np.ndarray | Tensor):
+        raise ValueError(
+            f"image is {image!r:.60}, a {type(image).__name__}; expected pixels: (H, W, 3) or (H, W) uint8, or "
+            "(3, H, W) float in [0, 1]. (`match` and `detect_and_describe` take files, too.)"
+        )
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):
         rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
         if rgb.shape[2] == 3:
@@ -177,7 +182,12 @@ def _check_counts(max_keypoints: int, max_side: int) -> None:
 
 
 def _points(keypoints: ArrayLike) -> NDArray[np.float32]:
-    points = np.asarray(keypoints, dtype=np.float32)
+    try:
+        points = np.asarray(keypoints, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"keypoints are no numbers ({error}); expected (N, 2), x and y in px: [one.pt for one in found] of cv2's."
+        ) from error
     if points.size == 0:
         return np.empty((0, 2), np.float32)
     if points.ndim != 2 or points.shape[1] != 2:

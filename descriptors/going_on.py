@@ -20,7 +20,7 @@ def command(experiment: str, settings: Mapping[str, Any], folder: Path) -> str:
         settings: dotted key -> value of the run; most are taken from its checkpoint again.
         folder: the run's.
     """
-    words = ["resume=auto", *_said_again(settings, folder)]
+    words = [f"resume={folder}", *_said_again(settings)]
     if "MAKELEVEL" in os.environ:
         return _by_make(experiment, words)
     return shlex.join([_python(), "-m", "descriptors", "train", experiment, *words])
@@ -37,12 +37,10 @@ def train_command(experiment: str, scale: str | None, data: str | None) -> str:
     return shlex.join([_python(), "-m", "descriptors", "train", experiment, *words])
 
 
-def _said_again(settings: Mapping[str, Any], folder: Path) -> list[str]:
-    """What a checkpoint does not decide: where the run lies, if not where it is looked for; loggers; code to import."""
-    is_found = folder.resolve().parent == (Path("runs") / str(settings.get("name"))).resolve()
-    words = [] if is_found else [f"output_dir={folder}"]
-    if settings.get("logger", Experiment.logger) != Experiment.logger:
-        words.append(f"logger={settings['logger']}")
+def _said_again(settings: Mapping[str, Any]) -> list[str]:
+    """What a checkpoint does not decide: loggers, and code to import."""
+    logger = settings.get("logger", Experiment.logger)
+    words = [] if logger == Experiment.logger else [f"logger={logger}"]
     return [*words, *(f"{key}={settings[key]}" for key in IMPORTABLE if ":" in str(settings.get(key, "")))]
 
 

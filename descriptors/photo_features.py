@@ -19,7 +19,7 @@ Photo = str | Path | NDArray[np.uint8] | Tensor  # a file, (H, W, 3) RGB or (H, 
 Describe = Callable[[Pixels, NDArray[np.float32]], NDArray[np.float32]]  # (H, W, 3), (N, 2) px -> (N, D) unit rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PhotoFeatures:
     """N keypoints of a photo, the best first, with their descriptors."""
 
@@ -32,8 +32,11 @@ class PhotoFeatures:
     def __len__(self) -> int:
         return len(self.xy)
 
+    def __repr__(self) -> str:
+        return f"PhotoFeatures({len(self)} keypoints, {self.descriptor.shape[1]}-D)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Matches:
     """K matches of two photos, the most similar first."""
 
@@ -44,6 +47,9 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.similarity)
+
+    def __repr__(self) -> str:
+        return f"Matches({len(self)})"
 
 
 def features_of(photo: Photo, detector: Detector, describe: Describe, count: int, max_side: int) -> PhotoFeatures:

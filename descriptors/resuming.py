@@ -129,8 +129,7 @@ def _checkpoint(experiment: Experiment) -> tuple[Path, dict[str, Any]] | None:
     if experiment.resume is None:
         return None
     if experiment.resume != "auto":
-        path = Path(experiment.resume).expanduser()
-        return path, read_checkpoint(path)
+        return _named(Path(experiment.resume).expanduser())
     root = Path(experiment.output_dir).expanduser() if experiment.output_dir else Path("runs") / experiment.name
     newest = newest_checkpoint(root)
     if newest is None and any(checkpoints_in(root)):
@@ -140,6 +139,16 @@ def _checkpoint(experiment: Experiment) -> tuple[Path, dict[str, Any]] | None:
         )
     if newest is None:
         log.warning("resume=auto: there is no checkpoint under %s; a fresh run starts.", root)
+    return newest
+
+
+def _named(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint, or the newest of a run's folder."""
+    if not path.is_dir():
+        return path, read_checkpoint(path)
+    newest = newest_checkpoint(path)
+    if newest is None:
+        raise CheckpointError(f"resume = {path}: no whole checkpoint lies in this folder; name a run's.")
     return newest
 
 

@@ -190,7 +190,7 @@ class Experiment:
     scale: str = "paper"
     seed: int = option(1984, minimum=0)  # of weights, order and pairs
     output_dir: str | None = None  # the run folder itself; without it runs/<experiment>/<start time>
-    resume: str | None = None  # a checkpoint's path, or auto: the newest of this experiment
+    resume: str | None = None  # a run folder, a checkpoint, or auto: this experiment's newest run
     logger: str = option("wandb", ("none", "csv", "wandb", "tensorboard", "wandb,tensorboard"))  # metrics.csv is always
     wandb_project: str | None = None  # without it WANDB_PROJECT, else descriptors
     wandb_group: str | None = None  # of runs that belong together, as an ablation's; without it the experiment's name

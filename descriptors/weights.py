@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 FORMAT = "descriptors-1"
 PREFIX = "network."  # of the network's tensors in a training checkpoint
 SUFFIXES = (".safetensors", ".ckpt")
+RUNS_NAMED = 4  # in an error
 
 
 def save_weights(network: DescriptorNetwork, card: dict[str, Any], path: Path) -> Path:
@@ -71,7 +72,8 @@ def weights_file(word: str | Path) -> Path:
         return shipped.checked_file(word)
     file = path if path.suffix in SUFFIXES else path / WEIGHTS
     if not file.is_file():
-        raise ValueError(f"{file}: there is no such weights file; {_meant(str(word))}{_what_there_is()}")
+        said = _runs_in(path) or _meant(str(word)) + _what_there_is()
+        raise ValueError(f"{file}: there is no such weights file; {said}")
     return file
 
 
@@ -137,6 +139,13 @@ def _settings(path: Path, card: Mapping[str, Any]) -> NetworkSettings:
         if key != "name":
             check_value(str(path), f"network.{key}", value, fields[key])
     return cast(NetworkSettings, settings)
+
+
+def _runs_in(folder: Path) -> str:
+    """Which runs a folder holds that is none itself, the newest first; empty if it holds none."""
+    runs = sorted((file.parent for file in folder.glob(f"*/{WEIGHTS}")), reverse=True)
+    names = ", ".join(str(run) for run in runs[:RUNS_NAMED])
+    return f"name one of the runs in {folder}: {names}{', ...' if len(runs) > RUNS_NAMED else '.'}" if runs else ""
 
 
 def _meant(word: str) -> str:

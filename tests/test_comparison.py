@@ -77,6 +77,10 @@ DIFFERENCES = {
         {"photos": {"4": [2, 0.7], "9": [2, 0.5], "11": [1, 0.7]}},
         r"\+0\.020 \[-0\.\d+, \+0\.\d+\]: no difference",
     ),
+    "by less than is shown": (
+        {"photos": {"4": [2, 0.5004], "9": [2, 0.7004], "11": [1, 0.6004]}},
+        r"\+0\.000 \[\+0\.000, \+0\.000\]: no difference",
+    ),
 }
 UNKNOWN = {
     "more pairs of a photo": (
@@ -122,6 +126,15 @@ def test_runs_that_were_or_may_have_been_validated_on_other_pairs_are_not_told_a
     assert said.startswith(f"run minus first's AP, on the same pairs other {expected}")
     assert "another seed moves a run, too" not in said
     assert SAY_NOTHING in said
+
+
+def test_runs_of_unequal_length_are_said_to_be_that_first_of_all(tmp_path):
+    first, other = (run_folder(tmp_path / name, 0.7, notes=["few photos"]) for name in ("first", "other"))
+    summary = json.loads((other / "summary.json").read_text()) | {"steps": 300}
+    assert "not trained equally long" not in text(compared(tmp_path, first, other))
+    (other / "summary.json").write_text(json.dumps(summary))
+    said = text(compared(tmp_path, first, other))
+    assert "Read this with The runs were not trained equally long: first 100 steps, other 300 steps. few photos" in said
 
 
 def test_two_runs_without_their_settings_are_not_taken_for_alike(tmp_path):

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -48,6 +49,11 @@ def test_wrong_inputs_are_named(weights):
         model.describe(np.zeros((64, 64, 4), np.uint8), [[1, 1]])
     with pytest.raises(ValueError, match=r"\(1, 3\)"):
         model.describe(np.zeros((64, 64, 3), np.uint8), [[1, 1, 1]])
+    for image in ("a.jpg", None):
+        with pytest.raises(ValueError, match=r"image is .*expected pixels"):
+            model.describe(image, [[1, 1]])
+    with pytest.raises(ValueError, match=r"keypoints are no numbers .*one\.pt for one in found"):
+        model.describe(np.zeros((64, 64, 3), np.uint8), [cv2.KeyPoint(1.0, 1.0, 3.0)])
     with pytest.raises(ValueError, match="nan"):
         model.describe(np.zeros((64, 64, 3), np.uint8), [[1, np.nan]])
 
@@ -60,6 +66,19 @@ def test_places_outside_the_image_are_refused_with_one_of_them(weights, place):
     with pytest.raises(ValueError, match=r"1 of 2 keypoints lie outside the image of 90 x 70 px, e\.g\. \(") as refused:
         model.describe(image, [[5, 5], place])
     assert f"({place[0]:g}, {place[1]:g})" in str(refused.value)
+
+
+def test_the_folder_of_an_experiment_names_its_runs(tmp_path):
+    runs = tmp_path / "runs" / "gd_mining"  # a name that is shipped as well
+    for number in range(6):
+        (runs / f"20261129-18300{number}").mkdir(parents=True)
+        (runs / f"20261129-18300{number}" / "weights.safetensors").touch()
+    with pytest.raises(ValueError, match="name one of the runs in") as refused:
+        descriptors.load(runs)
+    assert str(refused.value).endswith(
+        ", ".join(str(runs / f"20261129-18300{number}") for number in (5, 4, 3, 2)) + ", ..."
+    )
+    assert "did you mean" not in str(refused.value)
 
 
 def test_weights_carry_their_card_and_damage_is_refused(weights, tmp_path):

@@ -40,6 +40,12 @@ def test_a_photo_is_described_at_the_detectors_best_keypoints(model, photo):
     assert (np.diff(found.response) <= 0).all()
 
 
+def test_what_was_found_prints_in_a_line(model, photo):
+    found = model.detect_and_describe(photo, max_keypoints=60)
+    assert repr(found) == f"PhotoFeatures(60 keypoints, {model.dim}-D)"
+    assert str(model.match(found, found)) == "Matches(60)"
+
+
 def test_files_arrays_and_tensors_of_one_photo_are_the_same(model, photo, tmp_path):
     Image.fromarray(photo).save(tmp_path / "a.png")
     expected = model.detect_and_describe(photo, 30)
@@ -109,7 +115,7 @@ def test_a_photo_without_keypoints_has_no_matches(model, photo):
 
 BAD = {
     "shape": ({"photo": np.zeros((4, 64, 64), np.uint8)}, r"photo has shape \(4, 64, 64\) and type torch\.uint8"),
-    "missing": ({"photo": "nowhere.jpg"}, r"'nowhere\.jpg' cannot be decoded: reading it failed"),
+    "missing": ({"photo": "nowhere.jpg"}, r"'nowhere\.jpg' cannot be decoded: there is no such file"),
     "detector": ({"detector": "sfit"}, r"unknown detector 'sfit'; did you mean 'sift'\?"),
     "weights": ({"detector": "keynet"}, r"'keynet' needs its published weights"),
     "keypoints": ({"max_keypoints": -1}, "max_keypoints = -1 is negative; use 0 for all"),

@@ -254,6 +254,8 @@ def test_bad_checkpoints_end_with_one_sentence(capsys, tmp_path, photo_folder):
     small = ["in_batch", *SMALL, data, f"output_dir={tmp_path / 'other'}", f"data.cache_dir={tmp_path}"]
     assert "cut short or damaged" in bad([*small, f"resume={cut}"], capsys)
     assert "no such checkpoint" in bad([*small, f"resume={tmp_path / 'none.ckpt'}"], capsys)
+    (tmp_path / "empty").mkdir()
+    assert "no whole checkpoint lies in this folder" in bad([*small, f"resume={tmp_path / 'empty'}"], capsys)
     error = bad([*small, f"resume={good}", "network.dim=24"], capsys)
     assert "network.dim = 16" in error
     assert "network.dim = 24" in error

@@ -104,6 +104,8 @@ def read(path: Path | str, span: Span | None = None) -> bytes:
         if size > MAX_BYTES:
             raise UndecodableError(path, f"its {size} bytes are more than {MAX_BYTES}")
         return Path(path).read_bytes() if span is None else _part(Path(path), span)
+    except FileNotFoundError as error:
+        raise UndecodableError(path, "there is no such file") from error
     except OSError as error:
         raise UndecodableError(path, f"reading it failed ({error.strerror})") from error
     except ValueError as error:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 GAP = "..."
-USUAL_FILE = "/weights.safetensors"  # says nothing that the folder's name does not
+USUAL_FOLDER, USUAL_FILE = "runs/", "/weights.safetensors"  # say nothing that what lies between does not
 
 
 def shortened(names: Sequence[str], length: int) -> dict[str, str]:
-    """Every name -> itself, or where it is longer than `length`, its folder, or the beginning and the end of that.
+    """Every name -> itself, or where it is longer than `length`, its run, or the beginning and the end of that.
 
     Names that would look alike are given more room until they differ.
     """
@@ -46,8 +46,8 @@ def file_word(name: str) -> str:
 
 def _middle_cut(name: str, length: int) -> str:
     if len(name) > length:
-        name = name.removesuffix(USUAL_FILE)
+        name = name.removesuffix(USUAL_FILE).removeprefix(USUAL_FOLDER)
     if len(name) <= length:
         return name
     kept = max(length - len(GAP), 2)
-    return f"{name[: kept // 3]}{GAP}{name[len(name) - (kept - kept // 3) :]}"
+    return f"{name[: kept // 2]}{GAP}{name[len(name) - (kept - kept // 2) :]}"

@@ -46,7 +46,7 @@ class PhotoMatch:
         count = int(self.inlier.sum())
         share = f" ({count / len(self.inlier):.0%})" if len(self.inlier) else ""
         said = f"{len(self.inlier)} matches, {count}{share} agree on one homography"
-        return f"{said}; {self.by_chance} with neighbours' partners"
+        return f"{said}; by chance {self.by_chance}"
 
 
 def example_photos(name: str = "coffee/paper view") -> Photos:

@@ -37,8 +37,10 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     Raises:
         ValueError: fewer than two folders, the same one twice, or one that is no run folder.
     """
-    if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
-        raise ValueError(f"{len(folders)} run folder(s): name two or more different ones to compare.")
+    if len(folders) < 2:
+        raise ValueError(f"{len(folders)} run folder: name two or more to compare.")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise ValueError(f"a run folder is named twice in {', '.join(map(str, folders))}; name different ones.")
     read = [(folder, read_record(folder)) for folder in folders]
     found = dict(zip(names_of(read), read, strict=True))
     records = {name: record for name, (_, record) in found.items()}
@@ -54,7 +56,11 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
             sets=SETS,
             main_px=MAIN_PX,
             differences=differences([{**one.settings, **_software(one)} for one in records.values()], UNSAID),
-            notes=[*_notes(records), *(f"{name}: {said}" for name, one in records.items() for said in one.defects)],
+            notes=[
+                *_unequal(records),
+                *_notes(records),
+                *(f"{name}: {said}" for name, one in records.items() for said in one.defects),
+            ],
             curves=picture_of(curves, CAPTION),
         )
     )
@@ -94,6 +100,14 @@ def _bundled(summary: Mapping[str, Any]) -> dict[str, Result]:
 
 def _software(record: Record) -> dict[str, Any]:
     return {f"version of {name}": value for name, value in mapping(record.summary.get("versions")).items()}
+
+
+def _unequal(records: Mapping[str, Record]) -> list[str]:
+    steps = {name: record.summary.get("steps") for name, record in records.items()}
+    if len(set(steps.values())) < 2:
+        return []
+    said = ", ".join(f"{name} {count} steps" for name, count in steps.items())
+    return [f"The runs were not trained equally long: {said}."]
 
 
 def _notes(records: Mapping[str, Record]) -> list[str]:

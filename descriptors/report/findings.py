@@ -62,6 +62,12 @@ def source_shares(history: History) -> dict[str, float]:
     return {words: total / everything for words, total in totals.items() if total > 0}
 
 
+def direction(difference: Mapping[str, float]) -> int:
+    """1 or -1 where the interval, as it is shown to three digits, lies above or below 0; else 0."""
+    low, high = (round(difference[end], 3) for end in ("low", "high"))
+    return (low > 0) - (high < 0)
+
+
 def mapping(value: Any) -> Mapping[str, Any]:
     """A part of the summary that should be a mapping; empty where it is missing or something else."""
     return value if isinstance(value, Mapping) else {}
@@ -84,9 +90,9 @@ def _verdict(
     if gain is None or math.isnan(gain["low"]) or math.isnan(gain["high"]):
         return "Without the pairs' own differences this page cannot say whether the change is more than chance.", "open"
     change = f"{gain['ap']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}] on the same pairs"
-    if gain["low"] > 0:
+    if direction(gain) > 0:
         return f"{change}: training improved the descriptors on held-out photos.", "better"
-    if gain["high"] < 0:
+    if direction(gain) < 0:
         return f"{change}: training made the descriptors worse on held-out photos.", "worse"
     return f"{change}: this run does not show a difference.", "open"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from descriptors.photo_precisions import TRAINED_PHOTOS, PhotoPrecisions, gain
-from descriptors.report.findings import mapping
+from descriptors.report.findings import direction, mapping
 from descriptors.report.record import Record
 
 MAKING = (  # the settings that validation pairs and gallery are made by, beside the photos
@@ -34,7 +34,7 @@ def difference(first: Record, other: Record) -> Difference:
     found = gain(_photos(first.summary), _photos(other.summary))
     if found is None or math.isnan(found["low"]):
         return Difference(math.nan, "not known: the APs by photo were not recorded of both")
-    verdict = "higher" if found["low"] > 0 else "lower" if found["high"] < 0 else "no difference shown"
+    verdict = {1: "higher", -1: "lower", 0: "no difference shown"}[direction(found)]
     return Difference(found["ap"], f"{found['ap']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]: {verdict}")
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from descriptors.config import experiment_names
 from descriptors.going_on import command
 from descriptors.report.record import Record
-from descriptors.run_folder import CHECKPOINTS, checkpoint_name
 
 
 def stopped_note(record: Record, run_dir: Path) -> list[str]:
@@ -14,11 +13,8 @@ def stopped_note(record: Record, run_dir: Path) -> list[str]:
     steps, wanted = record.summary.get("steps"), settings.get("trainer.max_steps")
     if not isinstance(steps, int) or not isinstance(wanted, int) or steps >= wanted:
         return []
-    checkpoint = run_dir / CHECKPOINTS / checkpoint_name(steps)
     said = f"The run was stopped at step {steps} of {wanted}."
     name = str(settings.get("name"))
     if name not in experiment_names():
-        return [f"{said} It goes on by the command that started it with resume={checkpoint} added."]
-    return [
-        f"{said} It goes on by: {command(name, settings, run_dir)} (or, after later runs, with resume={checkpoint})"
-    ]
+        return [f"{said} It goes on by the command that started it with resume={run_dir} added."]
+    return [f"{said} It goes on by: {command(name, settings, run_dir)}"]

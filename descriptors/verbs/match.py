@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(_nothing_matches(features, arguments.ratio))
     for path, one in zip(paths, features, strict=True):
         print(f"{path}: {len(one)} keypoints")
-    print(_says(matches, model))
+    print(f"{extractor.describer.name}: {_says(matches, model)}")
     _write(matches, photos, paths, arguments.output, (extractor, model))
     return 0
 
@@ -127,7 +127,7 @@ def _says(matches: PhotoMatches, model: Model) -> str:
         return f"{len(matches)} matches, no {model.name}: {why}"
     count = int(matches.inlier.sum())
     share = f"{count} inliers ({count / len(matches):.0%})"
-    said = f"{len(matches)} matches, {share} of a {model.name}; {matches.by_chance} with neighbours' partners"
+    said = f"{len(matches)} matches, {share} of a {model.name}; by chance {matches.by_chance}"
     return said + (NO_BETTER if count < CLEARLY_MORE * matches.by_chance else "")
 
 

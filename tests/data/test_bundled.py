@@ -90,5 +90,5 @@ def test_nothing_usable_is_an_error_that_names_the_way_out(monkeypatch):
         bundled_index(min_side=2000)
     missing = {name: (("no_such_package", "data"), grid) for name, (_, grid) in PHOTOGRAPHS.items()}
     monkeypatch.setattr(bundled, "PHOTOGRAPHS", missing)
-    with pytest.raises(ValueError, match="reading it failed"):
+    with pytest.raises(ValueError, match="there is no such file"):
         bundled_index(min_side=200)

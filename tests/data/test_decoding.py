@@ -151,8 +151,8 @@ def test_what_is_not_a_photo_is_refused_with_the_reason(data, reason):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "missing.jpg"):
-        with pytest.raises(UndecodableError, match="reading it failed"):
+    for path, reason in ((tmp_path, "reading it failed"), (tmp_path / "missing.jpg", "there is no such file")):
+        with pytest.raises(UndecodableError, match=reason):
             decode(path)
 
 

@@ -7,12 +7,17 @@ from descriptors.evaluation.labels import apart, file_word, shortened
 
 def test_a_long_name_keeps_its_beginning_and_its_end():
     names = ["rootsift", "runs/gd_mining/20261122-183000/checkpoints/step=00000600.ckpt"]
-    assert shortened(names, 24) == {"rootsift": "rootsift", names[1]: "runs/gd...=00000600.ckpt"}
+    assert shortened(names, 24) == {"rootsift": "rootsift", names[1]: "gd_mining/...000600.ckpt"}
 
 
 def test_the_usual_file_of_a_run_is_left_out_before_anything_is_cut():
-    run = "runs/gd_mining/20261122-183000"
-    assert shortened([f"{run}/weights.safetensors"], 30) == {f"{run}/weights.safetensors": run}
+    file = "runs/gd_mining/20261122-183000/weights.safetensors"
+    assert shortened([file], 30) == {file: "gd_mining/20261122-183000"}
+
+
+def test_runs_of_two_experiments_are_told_apart_by_those(tmp_path):
+    runs = ["runs/gd_mining/20261129-084128", "runs/in_batch/20261129-084526"]
+    assert list(shortened(runs, 17).values()) == ["gd_mini...-084128", "in_batc...-084526"]
 
 
 def test_names_that_would_look_alike_get_more_room():
