@@ -12,7 +12,7 @@ CHECKPOINTS = "checkpoints"  # a folder
 
 
 def checkpoint_name(step: int) -> str:
-    """The file of a step's checkpoint, whose step `step_of` reads."""
+    """The file of a step's checkpoint, whose step `checkpoints.step_of` reads."""
     return f"step={step:08d}.ckpt"
 
 

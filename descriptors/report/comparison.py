@@ -114,6 +114,7 @@ def _notes(records: Mapping[str, Record]) -> list[str]:
     """What the runs say of themselves: once where all say so, else with the names of those that do."""
     saying: dict[str, list[str]] = {}
     for name, record in records.items():
-        for note in record.summary.get("notes") or []:
+        notes = record.summary.get("notes")
+        for note in notes if isinstance(notes, list) else []:
             saying.setdefault(str(note), []).append(name)
     return [note if len(names) == len(records) else f"{', '.join(names)}: {note}" for note, names in saying.items()]
