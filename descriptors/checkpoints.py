@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, BinaryIO
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from descriptors.run_folder import checkpoints_below
+from descriptors.run_folder import checkpoints_below, step_of
 
 BEST = "best.ckpt"
 PARTIAL = ".partial"  # of a file that is being written
@@ -114,12 +113,6 @@ def newest_checkpoint(root: Path) -> tuple[Path, dict[str, Any]] | None:
         if found is not None:
             return found
     return None
-
-
-def step_of(path: Path) -> int:
-    """The step in a checkpoint's name, -1 where there is none."""
-    found = re.fullmatch(r"step=(\d+)\.ckpt", path.name)
-    return int(found[1]) if found else -1
 
 
 def _newest_of_run(folder: Path) -> tuple[Path, dict[str, Any]] | None:

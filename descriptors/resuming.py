@@ -14,10 +14,9 @@ from descriptors.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
     replaced,
-    step_of,
 )
 from descriptors.config import HARMLESS, flat, load_again, to_plain
-from descriptors.run_folder import CHECKPOINTS, METRICS, checkpoint_name, checkpoints_in
+from descriptors.run_folder import CHECKPOINTS, METRICS, checkpoint_name, checkpoints_in, step_of
 from descriptors.schema import Experiment
 from descriptors.trust import check_said_anew
 

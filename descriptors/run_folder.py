@@ -1,5 +1,6 @@
 """What a run folder holds, by name; figures/ and the panels beside it are the figures' own."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,14 @@ CHECKPOINTS = "checkpoints"  # a folder
 
 
 def checkpoint_name(step: int) -> str:
-    """The file of a step's checkpoint, whose step `checkpoints.step_of` reads."""
+    """The file of a step's checkpoint, whose step `step_of` reads."""
     return f"step={step:08d}.ckpt"
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint's name, -1 where there is none."""
+    found = re.fullmatch(r"step=(\d+)\.ckpt", path.name)
+    return int(found[1]) if found else -1
 
 
 def checkpoints_in(folder: Path) -> Iterator[Path]:

@@ -44,23 +44,17 @@ def write_comparison(folders: Sequence[Path], path: Path) -> Path:
     read = [(folder, read_record(folder)) for folder in folders]
     found = dict(zip(names_of(read), read, strict=True))
     records = {name: record for name, (_, record) in found.items()}
-    runs = [_compared(name, *run, first=read[0]) for name, run in found.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     curves = save(compared_figure({name: one.history for name, one in records.items()}), path.with_suffix(".png"))
     page = (
         environment()
         .get_template("comparison.html.jinja")
         .render(
-            runs=runs,
-            known=sum(run.difference is not None and not math.isnan(run.difference.ap) for run in runs),
+            runs=[_compared(name, *run, first=read[0]) for name, run in found.items()],
             sets=SETS,
             main_px=MAIN_PX,
             differences=differences([{**one.settings, **_software(one)} for one in records.values()], UNSAID),
-            notes=[
-                *_unequal(records),
-                *_notes(records),
-                *(f"{name}: {said}" for name, one in records.items() for said in one.defects),
-            ],
+            notes=[*_unequal(records), *_notes(records), *_defects(records)],
             curves=picture_of(curves, CAPTION),
         )
     )
@@ -108,6 +102,10 @@ def _unequal(records: Mapping[str, Record]) -> list[str]:
         return []
     said = ", ".join(f"{name} {count} steps" for name, count in steps.items())
     return [f"The runs were not trained equally long: {said}."]
+
+
+def _defects(records: Mapping[str, Record]) -> list[str]:
+    return [f"{name}: {defect}" for name, record in records.items() for defect in record.defects]
 
 
 def _notes(records: Mapping[str, Record]) -> list[str]:

@@ -9,7 +9,7 @@ from descriptors.photo_precisions import TRAINED_PHOTOS, PhotoPrecisions, gain
 from descriptors.report.findings import direction, mapping
 from descriptors.report.record import Record
 
-MAKING = (  # the settings that validation pairs and gallery are made by, beside the photos
+MAKING = (  # the settings that validation pairs and gallery are made by, beside the photos (`build.validation_pairs`)
     "validation.pairs",
     "validation.gallery",
     "pairs.crop_size",
@@ -23,19 +23,19 @@ MAKING = (  # the settings that validation pairs and gallery are made by, beside
 class Difference:
     """Of two trainings, not of two settings: another seed would move either."""
 
-    ap: float  # nan where it is not known
+    known: bool
     says: str  # with its 95 % interval over held-out photos, or why there is none
 
 
 def difference(first: Record, other: Record) -> Difference:
     """How far `other` lies above `first`."""
     if why := _incomparable(first, other):
-        return Difference(math.nan, why)
+        return Difference(False, why)
     found = gain(_photos(first.summary), _photos(other.summary))
     if found is None or math.isnan(found["low"]):
-        return Difference(math.nan, "not known: the APs by photo were not recorded of both")
+        return Difference(False, "not known: the APs by photo were not recorded of both")
     verdict = {1: "higher", -1: "lower", 0: "no difference shown"}[direction(found)]
-    return Difference(found["ap"], f"{found['ap']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]: {verdict}")
+    return Difference(True, f"{found['ap']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]: {verdict}")
 
 
 def _incomparable(first: Record, other: Record) -> str:

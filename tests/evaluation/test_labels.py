@@ -15,7 +15,7 @@ def test_the_usual_file_of_a_run_is_left_out_before_anything_is_cut():
     assert shortened([file], 30) == {file: "gd_mining/20261122-183000"}
 
 
-def test_runs_of_two_experiments_are_told_apart_by_those(tmp_path):
+def test_runs_of_two_experiments_are_told_apart_by_those():
     runs = ["runs/gd_mining/20261129-084128", "runs/in_batch/20261129-084526"]
     assert list(shortened(runs, 17).values()) == ["gd_mini...-084128", "in_batc...-084526"]
 
