@@ -54,6 +54,12 @@ class InThisProcess:
         return self.status
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Of the ablation alone: what a run imports looks at the real `Popen`."""
+    monkeypatch.setattr(training, "subprocess", SimpleNamespace(Popen=InThisProcess, STDOUT=subprocess.STDOUT))
+
+
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     root = tmp_path_factory.mktemp("pairs")
@@ -74,9 +80,8 @@ def lines_of(folder):
 
 @pytest.mark.slow
 def test_rows_and_seeds_become_a_table_with_intervals_and_a_failing_row_is_named_and_tried_again(
-    tmp_path, photo_folder, pairs, capsys, monkeypatch
+    tmp_path, photo_folder, pairs, capsys, monkeypatch, in_this_process
 ):
-    monkeypatch.setattr(training, "subprocess", SimpleNamespace(Popen=InThisProcess, STDOUT=subprocess.STDOUT))
     broken = tmp_path / "broken.yaml"
     broken.write_text("base: in_batch\nminer: {name: 'tests.ablation.test_command:FailingMiner'}\n")
     output = tmp_path / "out"
@@ -154,8 +159,9 @@ def check_files(found, output, said):
 
 
 @pytest.mark.slow
-def test_one_seed_on_bundled_photographs_says_what_its_intervals_leave_out(tmp_path, photo_folder, capsys, monkeypatch):
-    monkeypatch.setattr(training, "subprocess", SimpleNamespace(Popen=InThisProcess, STDOUT=subprocess.STDOUT))
+def test_one_seed_on_bundled_photographs_says_what_its_intervals_leave_out(
+    tmp_path, photo_folder, capsys, in_this_process
+):
     command = words(photo_folder, tmp_path / "out", "in_pair", "--seeds", "5")
     assert main(command) == 0
     table = (tmp_path / "out" / "ablation.md").read_text()
@@ -164,8 +170,7 @@ def test_one_seed_on_bundled_photographs_says_what_its_intervals_leave_out(tmp_p
     assert "by `bundled`" in table
 
 
-def test_where_every_run_fails_there_is_no_table(tmp_path, photo_folder, capsys, monkeypatch):
-    monkeypatch.setattr(training, "subprocess", SimpleNamespace(Popen=InThisProcess, STDOUT=subprocess.STDOUT))
+def test_where_every_run_fails_there_is_no_table(tmp_path, photo_folder, capsys, in_this_process):
     assert main([*words(photo_folder, tmp_path / "out", "in_pair"), "data.batch_size=500"]) == 1
     said = capsys.readouterr().out
     assert said.count("data.batch_size = 500 on 1 rank(s) is more than") == 2
